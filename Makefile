@@ -1,0 +1,310 @@
+# covey.  `make help` lists what there is to make.
+#
+# Everything is built under build/: objects in build/VARIANT/, results of the
+# release variant in build/ itself, those of asan, tsan and fuzz in their own
+# folder.  Sources are listed, not found: a file that is not here is not built,
+# and tools/lint says so.
+
+VARIANT ?= release
+WERROR ?= 0
+PREFIX ?= /usr/local
+DESTDIR ?=
+SEEDS ?= 200
+FUZZ_SECONDS ?= 60
+TEST_SECONDS ?= 120
+
+VERSION := $(shell sed -n 's/^.define COVEY_VERSION "\(.*\)"/\1/p' include/covey.h)
+SOVERSION := 0
+
+# ---- sources ------------------------------------------------------------------
+
+CORE_LIB := buf exec exec_record frame link map mesh owner owner_borrow owner_lease owner_object \
+    owner_task scratch
+CORE_DAEMON := blocks extents extents_check extents_walk node_adopt node_death node_lease \
+    node_package node_procs node_queue node_recall resources
+WIRE := value walk wire_decode wire_encode wire_schema
+STORE_LIB := copy frees mapping store wants window
+STORE_DAEMON := arena budget
+IO_LIB := door mono places port port_peer wake
+IO_DAEMON := alarm job watch zwatch
+CLIENT := get package process put registry submit
+WORKER := zygote
+NODE := family keeper keeper_main logs output packages pager starter zygotes
+HEAD := head record
+
+# What a program links: no libuv, no SQLite, since loading them is most of a
+# worker's start.
+LIB_SRC := $(CORE_LIB:%=runtime/core/%.c) $(WIRE:%=runtime/wire/%.c) \
+    $(STORE_LIB:%=runtime/store/%.c) $(IO_LIB:%=runtime/io/%.c) $(CLIENT:%=runtime/client/%.c) \
+    $(WORKER:%=runtime/worker/%.c)
+DAEMON_SRC := $(CORE_DAEMON:%=runtime/core/%.c) $(STORE_DAEMON:%=runtime/store/%.c) \
+    $(IO_DAEMON:%=runtime/io/%.c) $(NODE:%=runtime/node/%.c) $(HEAD:%=runtime/head/%.c)
+TOOL_SRC := $(addprefix tools/,args.c argv.c cli.c cluster.c daemon.c output.c query.c \
+    cmd_doctor.c cmd_private.c cmd_run.c cmd_start.c cmd_stop.c)
+
+EXAMPLES := command hello nested own_loop pi progress retries word_count
+EXAMPLE_LIBS_own_loop = $(LIBS_UV)
+EXAMPLE_LIBS_mnist = $(LIBS_BLAS) $(LIBS_Z) -lm
+
+UNIT := args buf exec exec_model extents keeper link logs map mesh output value wire wire_hostile \
+    zygote
+# These count on __wrap_malloc to let the n-th allocation fail.
+UNIT_WRAP := link map mesh
+SIM :=
+FUZZ := frame value wire
+CLUSTER_TESTS :=
+# Under the sanitizers these make little sense or take too long.
+CLUSTER_TESTS_SLOW :=
+
+# ---- flags ----------------------------------------------------------------------
+
+, := ,
+pkg = $(shell for p in $(2); do pkg-config --silence-errors $(1) $$p && break; done)
+
+LIBS_ZMQ := $(call pkg,--libs,libzmq)
+LIBS_MSGPACK := $(call pkg,--libs,msgpack msgpack-c)
+LIBS_UV := $(call pkg,--libs,libuv)
+LIBS_SQLITE := $(call pkg,--libs,sqlite3)
+LIBS_XXHASH := $(call pkg,--libs,libxxhash)
+LIBS_BLAS = $(call pkg,--libs,openblas)
+LIBS_Z = $(call pkg,--libs,zlib)
+LIBS_CMOCKA := $(call pkg,--libs,cmocka)
+CFLAGS_PKG := $(call pkg,--cflags,libzmq) $(call pkg,--cflags,msgpack msgpack-c) \
+    $(call pkg,--cflags,libuv) $(call pkg,--cflags,openblas)
+
+# As-needed, so that what only offers macros (msgpack-c's packer) is not loaded.
+LIB_LIBS := -Wl,--as-needed $(LIBS_ZMQ) $(LIBS_MSGPACK) -lpthread -lm
+ALL_LIBS := $(LIB_LIBS) $(LIBS_UV) $(LIBS_SQLITE) $(LIBS_XXHASH) -ldl
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
+WARN += $(if $(filter 1,$(WERROR)),-Werror)
+CPPFLAGS_ALL := -D_GNU_SOURCE -Iinclude -Iruntime -Itools $(CFLAGS_PKG) $(CPPFLAGS)
+
+# Assertions stay in every variant: a bug is to stop where it is.
+FLAGS_release := -O2 -g -fstack-protector-strong
+FLAGS_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+FLAGS_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+FLAGS_lint := -O2 -Werror
+FLAGS_fuzz := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined
+ifeq ($(origin FLAGS_$(VARIANT)),undefined)
+$(error VARIANT=$(VARIANT) is none of release, asan, tsan, fuzz, lint)
+endif
+ifeq ($(VARIANT),fuzz)
+CC := clang
+endif
+CFLAGS_ALL := -std=gnu11 -fPIC -pthread $(WARN) $(FLAGS_$(VARIANT)) $(CFLAGS)
+LDFLAGS_ALL := $(filter -fsanitize%,$(FLAGS_$(VARIANT))) -pthread $(LDFLAGS)
+
+OBJ := build/$(VARIANT)
+OUT := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
+
+objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
+LIB_OBJ := $(call objects,$(LIB_SRC))
+DAEMON_OBJ := $(call objects,$(DAEMON_SRC))
+TOOL_OBJ := $(call objects,$(TOOL_SRC))
+COMMAND_OBJ := $(call objects,tools/covey.c) $(TOOL_OBJ) $(DAEMON_OBJ) $(LIB_OBJ)
+
+# ---- what is built ------------------------------------------------------------------
+
+COMMAND := $(OUT)/covey
+SHARED := $(OUT)/libcovey.so
+STATIC := $(OUT)/libcovey.a
+INTERNAL := $(OBJ)/internal.a
+RUN_TESTS := build/run-tests
+EXAMPLE_BIN := $(EXAMPLES:%=$(OUT)/examples/%)
+UNIT_BIN := $(UNIT:%=$(OUT)/tests/unit/test_%)
+SIM_BIN := $(if $(SIM),$(OUT)/tests/sim)
+REPLAY_BIN := $(FUZZ:%=$(OUT)/tests/replay_%)
+FUZZ_BIN := $(FUZZ:%=$(OUT)/fuzz_%)
+
+.DEFAULT_GOAL := all
+.PHONY: all help deps run test test-all test-built asan tsan fuzz lint bench sim install \
+    uninstall clean examples unit
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+all: $(COMMAND) $(SHARED) $(STATIC) examples ## build the command, the libraries, the examples
+
+examples: $(EXAMPLE_BIN)
+
+unit: $(UNIT_BIN)
+
+# Nothing is compiled before it is known that everything is there to do it with.
+build/.deps:
+	@tools/install-deps --check
+	@mkdir -p build && touch $@
+
+$(OBJ)/%.o: %.c | build/.deps
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+
+$(COMMAND): $(COMMAND_OBJ)
+	$(CC) $(LDFLAGS_ALL) $^ $(ALL_LIBS) -o $@
+
+# What it does not define and no library of its own does is a mistake, except
+# what a sanitizer brings with the program.
+DEFS := $(if $(filter release,$(VARIANT)),-Wl$(,)-z$(,)defs)
+$(SHARED).$(VERSION): $(LIB_OBJ) tools/libcovey.map
+	$(CC) -shared $(LDFLAGS_ALL) $(DEFS) -Wl,-soname,libcovey.so.$(SOVERSION) \
+	    -Wl,--version-script=tools/libcovey.map $(LIB_OBJ) $(LIB_LIBS) -o $@
+
+$(SHARED): $(SHARED).$(VERSION)
+	ln -sf $(notdir $<) $(SHARED).$(SOVERSION)
+	ln -sf $(notdir $<) $@
+
+$(STATIC): $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+# For tests: everything but main, so that each test links what it asks for.
+$(INTERNAL): $(LIB_OBJ) $(DAEMON_OBJ) $(TOOL_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(EXAMPLE_BIN): $(OUT)/examples/%: $(OBJ)/examples/%.o $(SHARED)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) $< -L$(OUT) -lcovey '-Wl,-rpath,$$ORIGIN/..' $(EXAMPLE_LIBS_$*) -o $@
+
+WRAP := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
+$(UNIT_BIN): $(OUT)/tests/unit/test_%: $(OBJ)/tests/unit/test_%.o $(INTERNAL)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) $(if $(filter $*,$(UNIT_WRAP)),$(WRAP)) $< $(INTERNAL) $(LIBS_CMOCKA) \
+	    $(ALL_LIBS) -o $@
+
+$(OUT)/tests/sim: $(call objects,$(SIM:%=tests/sim/%.c)) $(INTERNAL)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) $^ $(LIBS_CMOCKA) $(ALL_LIBS) -o $@
+
+$(REPLAY_BIN): $(OUT)/tests/replay_%: $(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tests/fuzz/replay.o $(INTERNAL)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) $^ $(ALL_LIBS) -o $@
+
+ifeq ($(VARIANT),fuzz)
+$(FUZZ_BIN): $(OUT)/fuzz_%: $(OBJ)/tests/fuzz/fuzz_%.o $(INTERNAL)
+	$(CC) -fsanitize=fuzzer,address,undefined $^ $(ALL_LIBS) -o $@
+endif
+
+$(RUN_TESTS): tools/run-tests.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARN) $< -o $@
+
+# ---- use it ---------------------------------------------------------------------------
+
+deps: ## install what is missing (apt-get, as root or by sudo)
+	@tools/install-deps
+
+run: deps ## build, and run a first program on a cluster of its own
+	@$(MAKE) --no-print-directory all
+	$(OUT)/covey run $(OUT)/examples/$(RUN)
+
+RUN ?= pi
+
+bench: all ## measure this machine
+	$(COMMAND) bench
+
+# ---- tests ----------------------------------------------------------------------------
+
+# Programs that tests start find the command and each other through these.
+TEST_ENV := COVEY_BIN=$(CURDIR)/$(COMMAND) COVEY_BUILD=$(CURDIR)/$(OUT)
+TEST_ENV += ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
+TEST_ENV += UBSAN_OPTIONS=print_stacktrace=1
+TEST_ENV += TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp:history_size=4
+
+TESTS_UNIT := $(UNIT_BIN)
+TESTS_SIM := $(if $(SIM),'$(OUT)/tests/sim --seeds $(SEEDS)')
+TESTS_FUZZ := $(foreach f,$(FUZZ),'$(OUT)/tests/replay_$(f) tests/fuzz/corpus/$(f)')
+TESTS_EXAMPLES := $(EXAMPLE_BIN:%=plain:%)
+TESTS_CLUSTER := $(CLUSTER_TESTS:%=tests/cluster/test_%.sh)
+TESTS_SLOW := $(CLUSTER_TESTS_SLOW:%=tests/cluster/test_%.sh)
+TESTS_TOOLS := tests/cluster/test_tools.sh
+
+TESTS := $(TESTS_UNIT) $(TESTS_SIM) $(TESTS_FUZZ) $(TESTS_CLUSTER) $(TESTS_EXAMPLES)
+ifeq ($(VARIANT),release)
+TESTS += $(TESTS_SLOW) $(TESTS_TOOLS)
+endif
+
+test: deps ## install what is missing, build, run all tests
+	@$(MAKE) --no-print-directory test-built
+
+test-built: all $(UNIT_BIN) $(SIM_BIN) $(REPLAY_BIN) $(RUN_TESTS)
+	@$(TEST_ENV) $(RUN_TESTS) -t $(TEST_SECONDS) $(TESTS)
+
+asan tsan: ## tests under AddressSanitizer with UBSan; under ThreadSanitizer
+	@tools/install-deps --check
+	@$(MAKE) --no-print-directory VARIANT=$@ TEST_SECONDS=600 test-built
+
+test-all: ## test, asan, tsan, lint and a minute of each fuzz target
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory asan
+	@$(MAKE) --no-print-directory tsan
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory fuzz
+
+sim: $(SIM_BIN) ## the simulator on SEEDS=n seeds
+	$(OUT)/tests/sim --seeds $(SEEDS)
+
+fuzz: ## each decoder's fuzz target for FUZZ_SECONDS=n (needs clang)
+	@command -v clang >/dev/null && \
+	    ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a >/dev/null 2>&1 || \
+	    { echo "make fuzz needs clang with libFuzzer:" \
+	        "apt-get install -y clang libclang-rt-14-dev" >&2; exit 2; }
+	@$(MAKE) --no-print-directory VARIANT=fuzz fuzz-built
+
+.PHONY: fuzz-built
+fuzz-built: $(FUZZ_BIN)
+	@for f in $(FUZZ); do \
+	    mkdir -p $(OUT)/corpus/$$f && \
+	    $(OUT)/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 \
+	        -print_final_stats=1 -artifact_prefix=$(OUT)/ $(OUT)/corpus/$$f tests/fuzz/corpus/$$f \
+	        || exit 1; \
+	done
+
+lint: ## layers, warnings as errors, static analysis
+	@tools/lint
+	@$(MAKE) --no-print-directory VARIANT=lint lint-built
+
+.PHONY: lint-built
+lint-built: $(call objects,$(LIB_SRC) $(DAEMON_SRC) $(TOOL_SRC) tools/covey.c)
+
+# For tools/lint: every file that some target compiles.
+.PHONY: list-sources
+list-sources:
+	@printf '%s\n' $(LIB_SRC) $(DAEMON_SRC) $(TOOL_SRC) tools/covey.c tools/run-tests.c \
+	    $(EXAMPLES:%=examples/%.c) $(UNIT:%=tests/unit/test_%.c) $(SIM:%=tests/sim/%.c) \
+	    $(FUZZ:%=tests/fuzz/fuzz_%.c) $(if $(FUZZ),tests/fuzz/replay.c tests/fuzz/make_corpus.c)
+
+# ---- install --------------------------------------------------------------------------
+
+DEST := $(DESTDIR)$(PREFIX)
+install: all ## to PREFIX=/usr/local, below DESTDIR=
+	install -d $(DEST)/bin $(DEST)/lib/pkgconfig $(DEST)/include $(DEST)/share/man/man1 \
+	    $(DEST)/share/man/man3 $(DEST)/share/bash-completion/completions
+	install -m 755 $(COMMAND) $(DEST)/bin/covey
+	install -m 755 $(SHARED).$(VERSION) $(DEST)/lib/libcovey.so.$(VERSION)
+	ln -sf libcovey.so.$(VERSION) $(DEST)/lib/libcovey.so.$(SOVERSION)
+	ln -sf libcovey.so.$(VERSION) $(DEST)/lib/libcovey.so
+	install -m 644 $(STATIC) $(DEST)/lib/libcovey.a
+	install -m 644 include/covey.h $(DEST)/include/covey.h
+	install -m 644 tools/man/covey.1 $(DEST)/share/man/man1/covey.1
+	install -m 644 tools/man/covey.3 $(DEST)/share/man/man3/covey.3
+	install -m 644 tools/covey.bash $(DEST)/share/bash-completion/completions/covey
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' tools/covey.pc.in \
+	    > $(DEST)/lib/pkgconfig/covey.pc
+
+uninstall: ## remove what install put there
+	rm -f $(DEST)/bin/covey $(DEST)/lib/libcovey.so* $(DEST)/lib/libcovey.a \
+	    $(DEST)/lib/pkgconfig/covey.pc $(DEST)/include/covey.h $(DEST)/share/man/man1/covey.1 \
+	    $(DEST)/share/man/man3/covey.3 $(DEST)/share/bash-completion/completions/covey
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## print this
+	@sed -n 's/^\([a-z][a-z -]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+	    while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+	@echo '  variables: VARIANT=release|asan|tsan WERROR=1 SEEDS=n FUZZ_SECONDS=n PREFIX= DESTDIR='
+
+DEPENDENCIES := $(sort $(COMMAND_OBJ) $(call objects,$(UNIT:%=tests/unit/test_%.c) \
+    $(SIM:%=tests/sim/%.c) $(FUZZ:%=tests/fuzz/fuzz_%.c) tests/fuzz/replay.c \
+    $(EXAMPLES:%=examples/%.c)))
+-include $(DEPENDENCIES:.o=.d)

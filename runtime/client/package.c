@@ -1,0 +1,105 @@
+/* package.c - see package.h.
+ *
+ * /proc/self/exe is read and not the path: it is the running program even when
+ * the file was replaced meanwhile. */
+#include "client/package.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define PACKAGE_TEXT_MAX (1024u * 1024)  /* argv or environment */
+
+static struct hash128 own_hash;
+static covey_status own_status;
+static pthread_once_t hash_once = PTHREAD_ONCE_INIT;
+
+static void compute(void)
+{
+    own_status = COVEY_ESYSTEM;
+    int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    struct stat st;
+    if (fstat(fd, &st) == 0 && st.st_size > 0) {
+        void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data != MAP_FAILED) {
+            XXH128_hash_t h = XXH3_128bits(data, (size_t)st.st_size);
+            own_hash = (struct hash128){h.low64, h.high64};
+            own_status = COVEY_OK;
+            munmap(data, (size_t)st.st_size);
+        }
+    }
+    close(fd);
+}
+
+covey_status package_hash(struct hash128 *out)
+{
+    pthread_once(&hash_once, compute);
+    *out = own_hash;
+    return own_status;
+}
+
+/* All of a small file of /proc. */
+static bool slurp(const char *path, struct buf *out)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    char room[4096];
+    ssize_t n;
+    while ((n = read(fd, room, sizeof(room))) > 0 && out->len < PACKAGE_TEXT_MAX)
+        buf_append(out, room, (size_t)n);
+    close(fd);
+    return n == 0 && !out->failed;
+}
+
+/* What this process's environment is now, without what is ours. */
+static void put_environment(struct buf *out)
+{
+    extern char **environ;
+    for (char **e = environ; e && *e; e++)
+        if (strncmp(*e, "COVEY_", 6) != 0)
+            buf_append(out, *e, strlen(*e) + 1);
+}
+
+covey_status package_tell(covey *c)
+{
+    if (c->package_told)
+        return COVEY_OK;
+    struct stat st;
+    char path[4096], cwd[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    if (n < 0 || stat("/proc/self/exe", &st) != 0 || !getcwd(cwd, sizeof(cwd)) ||
+        package_hash(&c->package) != COVEY_OK) {
+        error_set("cannot read this program's own file (/proc/self/exe): %s", strerror(errno));
+        return COVEY_ESYSTEM;
+    }
+    path[n] = 0;
+    struct buf argv, env;
+    buf_init(&argv);
+    buf_init(&env);
+    put_environment(&env);
+    bool ok = slurp("/proc/self/cmdline", &argv) && !env.failed && env.len <= PACKAGE_TEXT_MAX;
+    if (ok) {
+        struct msg m = {.kind = MSG_PACKAGE};
+        m.u.package = (struct msg_package){
+            .hash = c->package, .path = span_of(path, (size_t)n), .device = st.st_dev, .inode = st.st_ino,
+            .size = (uint64_t)st.st_size, .mtime_ns = st.st_mtim.tv_sec * SECOND_NS + st.st_mtim.tv_nsec,
+            .cwd = span_str(cwd), .argv = buf_span(&argv), .env = buf_span(&env)};
+        process_send(c, c->node, &m);
+        c->package_told = true;
+    } else {
+        error_set("this program's arguments or environment are too large (more than %u bytes)", PACKAGE_TEXT_MAX);
+    }
+    buf_fini(&argv);
+    buf_fini(&env);
+    return ok ? COVEY_OK : COVEY_ETOOBIG;
+}

@@ -1,0 +1,53 @@
+/* head.h - the head's core machine: membership, packages, key-value.
+ *
+ * Off the path of every task.  Every change is persisted before its reply is
+ * sent: head_ops.persist(record) is answered by head_persisted(), in order; a
+ * reply waits for its record.  After a restart the record is loaded back
+ * (head_load), the epoch is one higher, and nodes join again with the numbers
+ * they had.
+ */
+#ifndef COVEY_CORE_HEAD_H
+#define COVEY_CORE_HEAD_H
+
+#include "core/buf.h"
+#include "core/msg.h"
+
+#define HEAD_NODE_SUSPECT (3 * SECOND_NS)   /* silence before a node is not given work */
+#define HEAD_STATE_EVERY (1 * SECOND_NS)    /* nodes report at least this often */
+#define HEAD_KV_BYTES_MAX (1024u * 1024)    /* one value */
+#define HEAD_NODES_MAX 100000u
+#define HEAD_PERSIST_MAX 65536u             /* records on their way to the disk */
+
+/* One row of the record. table: "node", "package", "kv", "meta". */
+struct head_record {
+    uint64_t number;            /* of this persist, from 1 */
+    const char *table;
+    struct span key, value;     /* empty value: delete */
+};
+
+struct head_ops {
+    void (*send)(void *io, struct addr to, const struct msg *msg);
+    void (*persist)(void *io, const struct head_record *record);    /* copies it */
+    void (*shutdown)(void *io, int64_t grace_ms);
+    void (*encode)(struct buf *out, const struct msg *msg);         /* values of the record */
+    covey_status (*decode)(struct span bytes, struct msg *out);
+};
+
+struct head;
+covey_status head_new(struct head **out, const struct head_ops *ops, void *io);
+void head_free(struct head **head);
+/* Before anything else, row by row as they were persisted; then head_start(). */
+covey_status head_load(struct head *h, const char *table, struct span key, struct span value);
+void head_start(struct head *h, int64_t now);
+uint64_t head_epoch(const struct head *h);
+
+void head_msg(struct head *h, struct addr from, const struct msg *msg, int64_t now);
+/* Every record up to @number is safe (or @ok is false: the disk failed, and
+ * the waiting requests are refused). */
+void head_persisted(struct head *h, uint64_t number, bool ok, int64_t now);
+/* The kernel says that node's process is gone. */
+void head_node_gone(struct head *h, uint32_t node, int64_t now);
+void head_tick(struct head *h, int64_t now);
+int64_t head_deadline(const struct head *h);
+
+#endif

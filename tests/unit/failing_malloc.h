@@ -1,0 +1,59 @@
+/* failing_malloc.h - let the n-th allocation fail, for a test program.
+ *
+ * Include it in the one file of a test program, and link that program with
+ *
+ *     -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
+ *
+ * so that calls of our objects come here; those inside shared libraries (cmocka,
+ * libc) do not, and sanitizers keep their own allocator underneath.
+ */
+#ifndef COVEY_TESTS_FAILING_MALLOC_H
+#define COVEY_TESTS_FAILING_MALLOC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+
+static uint64_t malloc_calls;           /* since malloc_fail() */
+static uint64_t malloc_fail_first;      /* 0: none fails */
+static uint64_t malloc_fail_count;
+
+/* Of the allocations from now on, the @first-th (from 1) and the @count - 1
+ * after it fail; 0, 0: none. */
+static inline void malloc_fail(uint64_t first, uint64_t count)
+{
+    malloc_calls = 0;
+    malloc_fail_first = first;
+    malloc_fail_count = count;
+}
+
+static bool malloc_fails_now(void)
+{
+    malloc_calls++;
+    return malloc_fail_first != 0 && malloc_calls >= malloc_fail_first &&
+           malloc_calls - malloc_fail_first < malloc_fail_count;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return malloc_fails_now() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return malloc_fails_now() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+    return malloc_fails_now() ? NULL : __real_realloc(p, size);
+}
+
+#endif
