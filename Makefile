@@ -20,16 +20,17 @@ SOVERSION := 0
 
 CORE_LIB := buf exec exec_record frame link map mesh owner owner_borrow owner_lease owner_object \
     owner_task scratch
-CORE_DAEMON := blocks extents extents_check extents_walk node_adopt node_death node_lease \
-    node_package node_procs node_queue node_recall resources
+CORE_DAEMON := blocks extents extents_check extents_walk node node_adopt node_death node_history \
+    node_lease node_list node_package node_procs node_queue node_recall resources
 WIRE := value walk wire_decode wire_encode wire_schema
 STORE_LIB := copy frees mapping store wants window
 STORE_DAEMON := arena budget
 IO_LIB := door mono places port port_peer wake
 IO_DAEMON := alarm job watch zwatch
-CLIENT := get package process put registry submit
-WORKER := zygote
-NODE := family keeper keeper_main logs output packages pager starter zygotes
+CLIENT := command get open package process put registry show strerror submit
+WORKER := args command results run serve zygote
+NODE := daemon entrance family head_link keeper keeper_main logs machine node_main output packages \
+    pager starter zygotes
 HEAD := head record
 
 # What a program links: no libuv, no SQLite, since loading them is most of a
@@ -39,18 +40,22 @@ LIB_SRC := $(CORE_LIB:%=runtime/core/%.c) $(WIRE:%=runtime/wire/%.c) \
     $(WORKER:%=runtime/worker/%.c)
 DAEMON_SRC := $(CORE_DAEMON:%=runtime/core/%.c) $(STORE_DAEMON:%=runtime/store/%.c) \
     $(IO_DAEMON:%=runtime/io/%.c) $(NODE:%=runtime/node/%.c) $(HEAD:%=runtime/head/%.c)
-TOOL_SRC := $(addprefix tools/,args.c argv.c cli.c cluster.c daemon.c output.c query.c \
-    cmd_doctor.c cmd_private.c cmd_run.c cmd_start.c cmd_stop.c)
+TOOL_SRC := $(addprefix tools/,args.c argv.c cli.c cluster.c cmd.c cmd_daemon.c cmd_doctor.c \
+    cmd_list.c cmd_logs.c cmd_private.c cmd_run.c cmd_start.c cmd_status.c cmd_stop.c launch.c \
+    listing.c query.c)
 
-EXAMPLES := command hello nested own_loop pi progress retries word_count
+EXAMPLES := command fashion_grid hello nested own_loop pi progress retries word_count
+# Of those that are more than one file, the other files; and the libraries.
+EXAMPLE_PARTS := fashion_data fashion_tasks mlp
+EXAMPLE_PARTS_fashion_grid := fashion_data fashion_tasks mlp
+EXAMPLE_LIBS_fashion_grid = $(LIBS_BLAS) $(LIBS_Z) -lm
 EXAMPLE_LIBS_own_loop = $(LIBS_UV)
-EXAMPLE_LIBS_mnist = $(LIBS_BLAS) $(LIBS_Z) -lm
 
-UNIT := args buf exec exec_model extents keeper link logs map mesh output value wire wire_hostile \
-    zygote
+UNIT := args budget buf door exec exec_model extents head_process keeper link listing logs map mesh node \
+    node_lists node_model places port record store store_nomem value wire wire_hostile zwatch zygote
 # These count on __wrap_malloc to let the n-th allocation fail.
-UNIT_WRAP := link map mesh
-SIM :=
+UNIT_WRAP := exec exec_model link map mesh node_model store_nomem
+SIM := machine main net process program world
 FUZZ := frame value wire
 CLUSTER_TESTS :=
 # Under the sanitizers these make little sense or take too long.
@@ -76,7 +81,8 @@ CFLAGS_PKG := $(call pkg,--cflags,libzmq) $(call pkg,--cflags,msgpack msgpack-c)
 LIB_LIBS := -Wl,--as-needed $(LIBS_ZMQ) $(LIBS_MSGPACK) -lpthread -lm
 ALL_LIBS := $(LIB_LIBS) $(LIBS_UV) $(LIBS_SQLITE) $(LIBS_XXHASH) -ldl
 
-WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
+    -Wno-format-nonliteral
 WARN += $(if $(filter 1,$(WERROR)),-Werror)
 CPPFLAGS_ALL := -D_GNU_SOURCE -Iinclude -Iruntime -Itools $(CFLAGS_PKG) $(CPPFLAGS)
 
@@ -103,6 +109,13 @@ LIB_OBJ := $(call objects,$(LIB_SRC))
 DAEMON_OBJ := $(call objects,$(DAEMON_SRC))
 TOOL_OBJ := $(call objects,$(TOOL_SRC))
 COMMAND_OBJ := $(call objects,tools/covey.c) $(TOOL_OBJ) $(DAEMON_OBJ) $(LIB_OBJ)
+
+# One line a file; V=1 shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),@:,@printf '  %-3s %s\n' $(1) $(2))
+
+# A test takes from its helpers what it needs.
+$(OBJ)/tests/%.o: WARN += -Wno-unused-function
 
 # ---- what is built ------------------------------------------------------------------
 
@@ -136,57 +149,70 @@ build/.deps:
 
 $(OBJ)/%.o: %.c | build/.deps
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 
 $(COMMAND): $(COMMAND_OBJ)
-	$(CC) $(LDFLAGS_ALL) $^ $(ALL_LIBS) -o $@
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(ALL_LIBS) -o $@
 
 # What it does not define and no library of its own does is a mistake, except
 # what a sanitizer brings with the program.
 DEFS := $(if $(filter release,$(VARIANT)),-Wl$(,)-z$(,)defs)
 $(SHARED).$(VERSION): $(LIB_OBJ) tools/libcovey.map
-	$(CC) -shared $(LDFLAGS_ALL) $(DEFS) -Wl,-soname,libcovey.so.$(SOVERSION) \
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared $(LDFLAGS_ALL) $(DEFS) -Wl,-soname,libcovey.so.$(SOVERSION) \
 	    -Wl,--version-script=tools/libcovey.map $(LIB_OBJ) $(LIB_LIBS) -o $@
 
 $(SHARED): $(SHARED).$(VERSION)
-	ln -sf $(notdir $<) $(SHARED).$(SOVERSION)
-	ln -sf $(notdir $<) $@
+	@ln -sf $(notdir $<) $(SHARED).$(SOVERSION)
+	@ln -sf $(notdir $<) $@
 
 $(STATIC): $(LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)$(AR) qcs $@ $^
 
 # For tests: everything but main, so that each test links what it asks for.
 $(INTERNAL): $(LIB_OBJ) $(DAEMON_OBJ) $(TOOL_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)$(AR) qcs $@ $^
 
-$(EXAMPLE_BIN): $(OUT)/examples/%: $(OBJ)/examples/%.o $(SHARED)
+.SECONDEXPANSION:
+example_objects = $(call objects,$(patsubst %,examples/%.c,$(1) $(EXAMPLE_PARTS_$(1))))
+$(EXAMPLE_BIN): $(OUT)/examples/%: $$(call example_objects,$$*) $(SHARED)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $< -L$(OUT) -lcovey '-Wl,-rpath,$$ORIGIN/..' $(EXAMPLE_LIBS_$*) -o $@
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $(call example_objects,$*) -L$(OUT) -lcovey '-Wl,-rpath,$$ORIGIN/..' $(EXAMPLE_LIBS_$*) -lm -o $@
 
 WRAP := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
 $(UNIT_BIN): $(OUT)/tests/unit/test_%: $(OBJ)/tests/unit/test_%.o $(INTERNAL)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $(if $(filter $*,$(UNIT_WRAP)),$(WRAP)) $< $(INTERNAL) $(LIBS_CMOCKA) \
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $(if $(filter $*,$(UNIT_WRAP)),$(WRAP)) $< $(INTERNAL) $(LIBS_CMOCKA) \
 	    $(ALL_LIBS) -o $@
 
 $(OUT)/tests/sim: $(call objects,$(SIM:%=tests/sim/%.c)) $(INTERNAL)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $^ $(LIBS_CMOCKA) $(ALL_LIBS) -o $@
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(LIBS_CMOCKA) $(ALL_LIBS) -o $@
 
 $(REPLAY_BIN): $(OUT)/tests/replay_%: $(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tests/fuzz/replay.o $(INTERNAL)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $^ $(ALL_LIBS) -o $@
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(ALL_LIBS) -o $@
 
 ifeq ($(VARIANT),fuzz)
 $(FUZZ_BIN): $(OUT)/fuzz_%: $(OBJ)/tests/fuzz/fuzz_%.o $(INTERNAL)
-	$(CC) -fsanitize=fuzzer,address,undefined $^ $(ALL_LIBS) -o $@
+	$(call say,LD,$@)
+	$(Q)$(CC) -fsanitize=fuzzer,address,undefined $^ $(ALL_LIBS) -o $@
 endif
 
 $(RUN_TESTS): tools/run-tests.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARN) $< -o $@
+	$(call say,LD,$@)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARN) $< -o $@
 
 # ---- use it ---------------------------------------------------------------------------
 
@@ -211,7 +237,7 @@ TEST_ENV += UBSAN_OPTIONS=print_stacktrace=1
 TEST_ENV += TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp:history_size=4
 
 TESTS_UNIT := $(UNIT_BIN)
-TESTS_SIM := $(if $(SIM),'$(OUT)/tests/sim --seeds $(SEEDS)')
+TESTS_SIM := $(if $(SIM),'plain:$(OUT)/tests/sim --seeds $(SEEDS)')
 TESTS_FUZZ := $(foreach f,$(FUZZ),'$(OUT)/tests/replay_$(f) tests/fuzz/corpus/$(f)')
 TESTS_EXAMPLES := $(EXAMPLE_BIN:%=plain:%)
 TESTS_CLUSTER := $(CLUSTER_TESTS:%=tests/cluster/test_%.sh)
@@ -270,7 +296,7 @@ lint-built: $(call objects,$(LIB_SRC) $(DAEMON_SRC) $(TOOL_SRC) tools/covey.c)
 .PHONY: list-sources
 list-sources:
 	@printf '%s\n' $(LIB_SRC) $(DAEMON_SRC) $(TOOL_SRC) tools/covey.c tools/run-tests.c \
-	    $(EXAMPLES:%=examples/%.c) $(UNIT:%=tests/unit/test_%.c) $(SIM:%=tests/sim/%.c) \
+	    $(patsubst %,examples/%.c,$(EXAMPLES) $(EXAMPLE_PARTS)) $(UNIT:%=tests/unit/test_%.c) $(SIM:%=tests/sim/%.c) \
 	    $(FUZZ:%=tests/fuzz/fuzz_%.c) $(if $(FUZZ),tests/fuzz/replay.c tests/fuzz/make_corpus.c)
 
 # ---- install --------------------------------------------------------------------------
@@ -302,9 +328,9 @@ clean: ## remove build/
 help: ## print this
 	@sed -n 's/^\([a-z][a-z -]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 	    while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
-	@echo '  variables: VARIANT=release|asan|tsan WERROR=1 SEEDS=n FUZZ_SECONDS=n PREFIX= DESTDIR='
+	@echo '  variables: VARIANT=release|asan|tsan WERROR=1 V=1 SEEDS=n FUZZ_SECONDS=n PREFIX= DESTDIR='
 
 DEPENDENCIES := $(sort $(COMMAND_OBJ) $(call objects,$(UNIT:%=tests/unit/test_%.c) \
     $(SIM:%=tests/sim/%.c) $(FUZZ:%=tests/fuzz/fuzz_%.c) tests/fuzz/replay.c \
-    $(EXAMPLES:%=examples/%.c)))
+    $(patsubst %,examples/%.c,$(EXAMPLES) $(EXAMPLE_PARTS))))
 -include $(DEPENDENCIES:.o=.d)

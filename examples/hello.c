@@ -23,7 +23,8 @@
 COVEY_TASK(greet, "str -> str")
 {
     char text[256];
-    snprintf(text, sizeof text, "Hello, %s, from process %d!", covey_arg_str(ctx, 0), (int)getpid());
+    snprintf(text, sizeof text, "Hello, %s, from process %d!", covey_arg_str(ctx, 0),
+             (int)getpid());
     return covey_return_str(ctx, text);
 }
 

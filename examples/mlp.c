@@ -1,12 +1,8 @@
-/* mlp.c - see mlp.h.
- *
- * All the work is matrix products of whole batches, done by OpenBLAS:
+/* mlp.c - see mlp.h.  All the work is products of whole batches:
  *
  *   forward   h = relu(x w1' + b1)          p = softmax(h w2' + b2)
  *   backward  d2 = (p - truth) / n          d1 = d2 w2, where h > 0
  *   update    w2 -= rate d2' h              w1 -= rate d1' x
- *
- * The updates are products, too, accumulated straight into the weights.
  */
 #include "mlp.h"
 
@@ -15,8 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The mean and deviation of the pixels of Fashion-MNIST, of 255. */
-#define PIXEL_MEAN 72.9f
+#define PIXEL_MEAN 72.9f        /* of Fashion-MNIST, of 255 */
 #define PIXEL_DEVIATION 90.0f
 
 struct mlp_work {
@@ -29,8 +24,7 @@ struct layers { float *w1, *b1, *w2, *b2; };
 
 static struct layers layers_of(const struct mlp *m)
 {
-    float *w1 = (float *)m->weights, *b1 = w1 + (size_t)m->hidden * MLP_INPUTS;
-    float *w2 = b1 + m->hidden;
+    float *w1 = (float *)m->weights, *b1 = w1 + (size_t)m->hidden * MLP_INPUTS, *w2 = b1 + m->hidden;
     return (struct layers){w1, b1, w2, w2 + (size_t)m->hidden * MLP_CLASSES};
 }
 
@@ -40,7 +34,6 @@ size_t mlp_bytes(uint32_t hidden)
     return sizeof(struct mlp) + weights * sizeof(float);
 }
 
-/* Uniform in [-limit, limit]: He's rule for layers behind a ReLU. */
 static void randomize(float *w, size_t n, float limit, uint64_t *state)
 {
     for (size_t i = 0; i < n; i++) {
@@ -62,19 +55,14 @@ struct mlp_work *mlp_work_new(uint32_t hidden, uint32_t batch)
 {
     size_t floats = (size_t)batch * (MLP_INPUTS + 2 * (size_t)hidden + MLP_CLASSES);
     struct mlp_work *w = malloc(sizeof *w + floats * sizeof(float));
-    if (!w)
-        return NULL;
-    w->batch = batch;
-    w->x = w->block;
-    w->h = w->x + (size_t)batch * MLP_INPUTS;
-    w->d = w->h + (size_t)batch * hidden;
-    w->p = w->d + (size_t)batch * hidden;
+    if (w) {
+        w->batch = batch;
+        w->x = w->block;
+        w->h = w->x + (size_t)batch * MLP_INPUTS;
+        w->d = w->h + (size_t)batch * hidden;
+        w->p = w->d + (size_t)batch * hidden;
+    }
     return w;
-}
-
-void mlp_work_free(struct mlp_work *work)
-{
-    free(work);
 }
 
 static void load_images(struct mlp_work *w, const uint8_t *images, const uint32_t *picks, uint32_t n)
@@ -107,12 +95,18 @@ static void forward(const struct mlp *m, struct mlp_work *w, uint32_t n)
         w->p[i] += l.b2[i % MLP_CLASSES];
 }
 
+static uint32_t class_of(const float *scores)
+{
+    uint32_t best = 0;
+    for (uint32_t k = 1; k < MLP_CLASSES; k++)
+        best = scores[k] > scores[best] ? k : best;
+    return best;
+}
+
 /* Scores to the gradient of the mean cross-entropy. */
 static void softmax_minus_truth(float *p, uint8_t label, uint32_t n)
 {
-    float max = p[0], sum = 0;
-    for (uint32_t k = 1; k < MLP_CLASSES; k++)
-        max = fmaxf(max, p[k]);
+    float max = p[class_of(p)], sum = 0;
     for (uint32_t k = 0; k < MLP_CLASSES; k++)
         sum += p[k] = expf(p[k] - max);
     for (uint32_t k = 0; k < MLP_CLASSES; k++)
@@ -123,7 +117,7 @@ void mlp_step(struct mlp *m, struct mlp_work *w, const uint8_t *images, const ui
               const uint32_t *picks, uint32_t n, float rate)
 {
     struct layers l = layers_of(m);
-    const uint32_t hidden = m->hidden;
+    uint32_t hidden = m->hidden;
     load_images(w, images, picks, n);
     forward(m, w, n);
     for (uint32_t i = 0; i < n; i++)
@@ -148,7 +142,7 @@ double mlp_accuracy(const struct mlp *m, struct mlp_work *w,
         load_images(w, images + (size_t)at * MLP_INPUTS, NULL, take);
         forward(m, w, take);
         for (uint32_t i = 0; i < take; i++)
-            right += cblas_isamax(MLP_CLASSES, w->p + i * MLP_CLASSES, 1) == labels[at + i];
+            right += class_of(w->p + i * MLP_CLASSES) == labels[at + i];
     }
     return n ? (double)right / n : 0;
 }

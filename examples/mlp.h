@@ -25,10 +25,10 @@ size_t mlp_bytes(uint32_t hidden);
 /* Small random weights; the same seed gives the same model. */
 void mlp_init(struct mlp *m, uint32_t hidden, uint64_t seed);
 
-/* Memory for batches of up to @batch images.  NULL: there is none. */
+/* Memory for batches of up to @batch images; the caller owns it and gives it to
+ * free().  NULL: there is none. */
 struct mlp_work;
 struct mlp_work *mlp_work_new(uint32_t hidden, uint32_t batch);
-void mlp_work_free(struct mlp_work *work);
 
 /* One step of gradient descent on the @n images images[picks[i]], or from
  * images[0] on where @picks is NULL. */

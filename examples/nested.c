@@ -47,7 +47,8 @@ COVEY_TASK(fib, "u64 -> u64")
     for (int i = 0; i < 2 && status == COVEY_OK; i++) {
         status = covey_get_u64(c, child[i], -1, &value[i]);
         if (status != COVEY_OK) /* the cause travels up, level by level */
-            status = covey_fail(ctx, 1, "fib(%d) needs its child:\n%s", (int)n, covey_why(c, child[i]));
+            status = covey_fail(ctx, 1, "fib(%d) needs its child:\n%s", (int)n,
+                                covey_why(c, child[i]));
         else if (i == 1)
             status = covey_return_u64(ctx, value[0] + value[1]);
     }

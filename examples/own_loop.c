@@ -132,7 +132,8 @@ int main(int argc, char **argv)
         submit_next(&p);
     uv_run(&p.loop, UV_RUN_DEFAULT);
 
-    printf("%d tasks, %d ticks, %llu steps in all\n", (int)p.settled, p.ticks, (unsigned long long)p.sum);
+    printf("%d tasks, %d ticks, %llu steps in all\n", (int)p.settled, p.ticks,
+           (unsigned long long)p.sum);
     bool ok = p.failed == 0 && p.settled == TASKS && p.sum == sum_here();
     covey_close(&p.c);
     ok = uv_loop_close(&p.loop) == 0 && ok;

@@ -108,7 +108,8 @@ int main(int argc, char **argv)
     if (covey_get_f64(c, ref, 10000, &value) != COVEY_OK) {
         fprintf(stderr, "progress: %s\n", covey_why(c, ref));
     } else {
-        printf("the integral of sin(x)/x from 0 to 10 is about %.4f, after %d messages\n", value, messages);
+        printf("the integral of sin(x)/x from 0 to 10 is about %.4f, after %d messages\n", value,
+               messages);
         ok = fabs(value - 1.658348) < 4 * ERROR_WANTED
             && messages % ASK_EVERY == 0 && messages > ASK_EVERY && messages < BATCHES_MAX;
     }

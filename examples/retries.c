@@ -109,6 +109,7 @@ int main(int argc, char **argv)
            covey_submit(c, "thrice", COVEY_ARGS(3), NULL), COVEY_EUNKNOWN, "thrice");
 
     covey_close(&c);
-    printf("\n%s\n", wrong ? "Not everything went wrong as it should." : "Everything went wrong as it should.");
+    printf("\n%s\n", wrong ? "Not everything went wrong as it should."
+                           : "Everything went wrong as it should.");
     return wrong ? 1 : 0;
 }

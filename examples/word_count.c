@@ -22,15 +22,14 @@
 
 #define PARTITIONS 4            /* the signature of map_words says so, too */
 #define FILES_MAX 256
-#define FILE_BYTES_MAX (1u << 20)
+#define FILE_BYTES_MAX (1u << 20)       /* what is beyond is not counted */
 #define WORD_MAX 48
 #define TOP 10
 #define LICENCES "/usr/share/common-licenses/*"
 
 struct count { char word[WORD_MAX]; unsigned long n; };
 
-/* The next word at *@at or later, in lower case and cut to fit.  Returns its
- * hash, or 0 if there is none. */
+/* The next word from *@at on, in lower case.  Its hash, or 0: there is none. */
 static unsigned next_word(const char **at, const char *end, char word[WORD_MAX])
 {
     unsigned len = 0, hash = 2166136261u;
@@ -66,7 +65,6 @@ COVEY_TASK(map_words, "bytes -> bytes bytes bytes bytes")
 }
 
 static int by_word(const void *a, const void *b) { return strcmp(a, b); }
-
 static int by_count(const void *a, const void *b)
 {
     const struct count *x = a, *y = b;
@@ -127,7 +125,6 @@ int main(int argc, char **argv)
         covey_release_all(c, parts, n);
     }
     covey_release_all(c, maps, n);
-
     struct count top[PARTITIONS * TOP];
     for (unsigned p = 0; p < PARTITIONS; p++) {
         covey_ref words = covey_result(c, reduces[p], 1);
@@ -146,7 +143,6 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < tops && i < TOP; i++)
         printf("%8lu  %s\n", top[i].n, top[i].word);
     printf("%lu words in %zu files\n", (unsigned long)sum, n);
-
     covey_release_all(c, reduces, PARTITIONS);
     covey_close(&c);
     return n > 0 && sum == expected ? 0 : 1;

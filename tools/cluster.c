@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon.h"
+#include "launch.h"
 #include "io/mono.h"
 #include "query.h"
 
@@ -180,24 +180,24 @@ static covey_status prepare(const struct places *p, int *lock_fd, char *why, siz
 }
 
 static covey_status start_both(const struct places *p, const struct cluster_options *options,
-                               struct daemon *head, struct daemon *node, char *why,
+                               struct launched *head, struct launched *node, char *why,
                                size_t why_size)
 {
     int64_t deadline = mono_ns() + CLUSTER_START_MS * MS_NS;
-    covey_status status = daemon_spawn(head, "_head", p, options, why, why_size);
+    covey_status status = launch_daemon(head, "_head", p, options, why, why_size);
     if (status == COVEY_OK)
-        status = daemon_wait_ready(head, deadline, why, why_size);
+        status = launch_wait_ready(head, deadline, why, why_size);
     if (status == COVEY_OK)
-        status = daemon_spawn(node, "_node", p, options, why, why_size);
+        status = launch_daemon(node, "_node", p, options, why, why_size);
     if (status == COVEY_OK)
-        status = daemon_wait_ready(node, deadline, why, why_size);
+        status = launch_wait_ready(node, deadline, why, why_size);
     return status;
 }
 
 covey_status cluster_start(const struct places *p, const struct cluster_options *options,
                            struct cluster_life *out, char *why, size_t why_size)
 {
-    struct daemon head = DAEMON_NONE, node = DAEMON_NONE;
+    struct launched head = LAUNCHED_NONE, node = LAUNCHED_NONE;
     int lock_fd;
     covey_status status = prepare(p, &lock_fd, why, why_size);
     if (status != COVEY_OK)
@@ -207,13 +207,13 @@ covey_status cluster_start(const struct places *p, const struct cluster_options 
         out->head = head.pid;
         out->node = node.pid;
     } else {
-        daemon_kill(&node);
-        daemon_kill(&head);
+        launch_kill(&node);
+        launch_kill(&head);
         wait_for_locks(p, mono_ns() + CLAIM_MS * MS_NS);
         places_remove(p, false);
     }
-    daemon_close(&head);
-    daemon_close(&node);
+    launch_close(&head);
+    launch_close(&node);
     close(lock_fd);
     return status;
 }

@@ -8,6 +8,7 @@
 
 #include "cli.h"
 #include "cluster.h"
+#include "query.h"
 
 int cmd_start(struct cli *cli, int argc, char **argv);
 int cmd_stop(struct cli *cli, int argc, char **argv);
@@ -22,6 +23,14 @@ int cmd_bench(struct cli *cli, int argc, char **argv);
 int cmd_head(struct cli *cli, int argc, char **argv);
 int cmd_node(struct cli *cli, int argc, char **argv);
 int cmd_private(struct cli *cli, int argc, char **argv);
+
+#define QUERY_ENTER_MS 2000     /* to be let in by a node */
+#define QUERY_ANSWER_MS 5000    /* it gives the owners of tasks a second */
+/* Find the cluster and enter it.  CLI_GO, or what was said is the exit status. */
+int cli_query(const struct cli *cli, struct places *p, struct query **query);
+/* The number in DIR/NAME.pid if such a process lives: for people, who may find
+ * it wrong if the machine has given the number away since. */
+int cluster_shown_pid(const struct places *p, const char *name);
 
 /* What a node may use; rows of an option table. */
 #define CLUSTER_OPTIONS_NONE ((struct cluster_options){.cpus = -1, .gpus = -1})

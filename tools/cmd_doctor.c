@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "cmd.h"
-#include "output.h"
+#include "listing.h"
 
 #define NOFILE_WANTED 4096u     /* descriptors of a node with a few hundred processes */
 #define NPROC_WANTED 1024u

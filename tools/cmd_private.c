@@ -86,10 +86,10 @@ static covey_status serve(const struct places *p, const struct cluster_options *
     }
     snprintf(why, sizeof why, "%s %s", p->name, p->dir);
     answer(why);
-    /* The pipe's end of file is also how a reader of our output sees us go. */
+    /* Whoever reads the program's output to its end is not to wait for us. */
     int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null_fd >= 0)
-        dup2(null_fd, 1);
+    for (int std = 0; null_fd >= 0 && std < 3; std++)
+        dup2(null_fd, std);
     wait_for_end(fd, signal_fd);
     return cluster_stop(p, GRACE_MS, true, &killed, why, sizeof why);
 }

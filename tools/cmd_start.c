@@ -2,23 +2,6 @@
 #include "cmd.h"
 #include "io/mono.h"
 
-int cluster_options_check(const struct cli *cli, const struct cluster_options *o)
-{
-    if (o->cpus >= 0 && (o->cpus < 0.001 || o->cpus > CLUSTER_CPUS_MAX))
-        return cli_fail(cli, STATUS_USAGE, NULL, "--cpus must be more than 0 and at most %d",
-                        CLUSTER_CPUS_MAX);
-    if (o->gpus > CLUSTER_GPUS_MAX || o->gpus != (int)o->gpus)
-        return cli_fail(cli, STATUS_USAGE, NULL, "--gpus must be a whole number up to %d",
-                        CLUSTER_GPUS_MAX);
-    if (o->store_bytes && o->store_bytes < CLUSTER_STORE_MIN)
-        return cli_fail(cli, STATUS_USAGE, NULL, "--store must be at least %u MiB",
-                        CLUSTER_STORE_MIN >> 20);
-    if (o->processes_max > CLUSTER_PROCESSES_MAX)
-        return cli_fail(cli, STATUS_USAGE, NULL, "--processes must be at most %u",
-                        CLUSTER_PROCESSES_MAX);
-    return CLI_GO;
-}
-
 static int refuse(const struct cli *cli, const struct places *p, const char *why)
 {
     char mend[160];
@@ -32,7 +15,7 @@ static void tell(const struct cli *cli, const struct places *p, int64_t took_ms)
     cli_say(cli, "%scluster '%s' is running%s (started in %lld ms)\n",
             cli_style(cli, stdout, STYLE_GOOD), p->name, cli_style_end(cli, stdout),
             (long long)took_ms);
-    cli_say(cli, "  directory  %s\n  logs       %s/logs\n", p->dir, p->state);
+    cli_say(cli, "  directory  %s\n  logs       %s\n", p->dir, p->state);
     cli_say(cli, "\nUse it:  covey run --name %s ./program\n", p->name);
     cli_say(cli, "    or:  export COVEY_ADDRESS=local:%s\n", p->name);
     cli_say(cli, "Look:    covey status --name %s\n", p->name);

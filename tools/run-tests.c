@@ -203,8 +203,8 @@ static int wait_for(pid_t pid, long seconds)
 
 /* ---- results -------------------------------------------------------------------- */
 
-/* Count what the lines of @f tell. */
-static void count_results(FILE *f, struct outcome *out)
+/* Count what the lines of @f tell.  What is wrong with them: NULL if nothing. */
+static const char *count_results(FILE *f, struct outcome *out)
 {
     char line[1024];
     unsigned planned = 0;
@@ -226,9 +226,8 @@ static void count_results(FILE *f, struct outcome *out)
     }
     unsigned told = out->passed + out->failed + out->skipped;
     if (told == 0)
-        fail(out, "ran no test");
-    else if (told < planned)
-        fail(out, "ended before its last test");
+        return "ran no test";
+    return told < planned ? "ended before its last test" : NULL;
 }
 
 static void judge(FILE *f, int status, bool plain, long seconds, struct outcome *out)
@@ -240,16 +239,18 @@ static void judge(FILE *f, int status, bool plain, long seconds, struct outcome 
         snprintf(why, sizeof why, "killed by signal %d", WTERMSIG(status));
     else if (WEXITSTATUS(status) != 0)
         snprintf(why, sizeof why, "exit status %d", WEXITSTATUS(status));
-    if (plain) {
+    const char *silent = NULL;
+    if (plain)
         out->passed += !why[0];
-    } else {
-        count_results(f, out);
-        /* A failing test makes cmocka's status non-zero: that is no second failure. */
-        if (out->failed > 0 && status != -1 && WIFEXITED(status))
-            why[0] = 0;
-    }
-    if (why[0])
+    else
+        silent = count_results(f, out);
+    /* One cause, one failure: what failed inside makes the status non-zero, and
+     * what was killed has not said all. */
+    bool told = out->failed > 0 && status != -1 && WIFEXITED(status);
+    if (why[0] && !told)
         fail(out, why);
+    else if (!why[0] && silent)
+        fail(out, silent);
 }
 
 static void show_output(FILE *f)

@@ -28,16 +28,6 @@
 
 extern char **environ;
 
-const char *covey_strerror(covey_status status)
-{
-    static const char *const texts[COVEY_STATUS_COUNT] = {
-#define TEXT(name, text) [COVEY_##name] = text,
-        COVEY_STATUS_LIST(TEXT)
-#undef TEXT
-    };
-    return (unsigned)status < COVEY_STATUS_COUNT ? texts[status] : "unknown status";
-}
-
 /* ---- a private cluster ------------------------------------------------------------------ */
 
 static bool executable(const char *path) { return access(path, X_OK) == 0; }

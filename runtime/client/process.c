@@ -150,6 +150,11 @@ int process_callbacks(covey *c)
 
 void process_send(covey *c, struct addr to, const struct msg *msg)
 {
+    if (addr_eq(to, c->self)) {
+        if (c->exec)
+            (void)exec_msg(c->exec, to, msg, c->now);
+        return;
+    }
     (void)mesh_send(c->mesh, to, msg, c->now);  /* to the dead: dropped, their death is news of its own */
 }
 

@@ -321,7 +321,8 @@ static void on_revoke(struct exec *e, struct addr from, const struct msg_revoke 
 }
 
 /* A running task of this process's own owner. */
-static struct exec_task *nested_find(struct exec *e, struct addr from, uint64_t seq, uint32_t attempt)
+static struct exec_task *nested_find(struct exec *e, struct addr from, uint64_t seq,
+                                     uint32_t attempt)
 {
     list_each (it, &e->nested) {
         struct exec_task *task = list_entry(it, struct exec_task, in_queue);
@@ -426,7 +427,8 @@ struct exec_task *exec_start(struct exec *e, int64_t now)
     return &r->task;
 }
 
-void exec_finish(struct exec *e, struct exec_task *task, const struct exec_outcome *outcome, int64_t now)
+void exec_finish(struct exec *e, struct exec_task *task, const struct exec_outcome *outcome,
+                 int64_t now)
 {
     assert(task->state == EXEC_RUNNING);
     struct record *r = record_of(&task->in_queue);

@@ -67,7 +67,7 @@ struct exec_task {
     int64_t kill_at;                /* NEVER_NS: no grace runs */
     uint64_t posted, post_read;     /* messages sent, and read by the submitter */
     uint64_t answered;              /* number of the last answer */
-    struct buf *answer;             /* owned; the last answer's bytes, or failed for want of memory */
+    struct buf *answer;             /* owned; the last answer's bytes; failed: no memory for it */
     void *user;                     /* the driver's */
 };
 

@@ -18,58 +18,55 @@
 #define CAP_MIN 8u
 #define CAP_MAX (1u << 30)      /* slots are twice as many and still count in 32 bits */
 #define CAP_SHRINK_MIN 64u      /* below this memory is not worth giving back */
-#define KEY_WORDS (MAP_KEY_MAX / 8)
 
-/* A key padded with zeros, as entries keep it: three loads and no loop. */
-struct padded { uint64_t word[KEY_WORDS]; };
-
-static struct padded pad_key(const struct map *map, const void *key)
+/* Keys are read in words of four bytes: they mostly come fresh from a caller's
+ * stack, written as such, and wider loads would wait for those stores. */
+static uint32_t key_word(const uint8_t *key, uint32_t len, uint32_t at)
 {
-    struct padded p = {{0}};
-    switch (map->key_len) { /* constant lengths become plain moves */
-    case 8: memcpy(&p, key, 8); break;
-    case 16: memcpy(&p, key, 16); break;
-    case 20: memcpy(&p, key, 20); break;
-    default: memcpy(&p, key, map->key_len); break;
-    }
-    return p;
+    uint32_t word = 0;
+    if (len - at >= sizeof word)
+        memcpy(&word, key + at, sizeof word);
+    else
+        memcpy(&word, key + at, len - at);
+    return word;
 }
 
-static struct padded entry_key(const struct map_entry *entry)
+/* Multilinear: words times odd constants, summed, then mixed.  The same in
+ * every run, since cores must not depend on a seed; the keys are numbers that
+ * our own nodes gave out. */
+static uint32_t key_hash(const uint8_t *key, uint32_t len)
 {
-    struct padded p;
-    memcpy(&p, entry->key, sizeof p);
-    return p;
+    static const uint64_t odd[MAP_KEY_MAX / 4] = {
+        UINT64_C(0x9e3779b97f4a7c15), UINT64_C(0xbf58476d1ce4e5b9), UINT64_C(0x94d049bb133111eb),
+        UINT64_C(0xd6e8feb86659fd93), UINT64_C(0xff51afd7ed558ccd), UINT64_C(0xc4ceb9fe1a85ec53),
+    };
+    uint64_t sum = 0;
+    for (uint32_t at = 0; at < len; at += 4)
+        sum += key_word(key, len, at) * odd[at / 4];
+    sum = (sum ^ sum >> 32) * UINT64_C(0x9e3779b97f4a7c15);
+    return (uint32_t)(sum >> 32);
 }
 
-static bool key_eq(struct padded a, struct padded b)
+static bool key_eq(const uint8_t *a, const uint8_t *b, uint32_t len)
 {
-    return ((a.word[0] ^ b.word[0]) | (a.word[1] ^ b.word[1]) | (a.word[2] ^ b.word[2])) == 0;
+    uint32_t differ = 0;
+    for (uint32_t at = 0; at < len; at += 4)
+        differ |= key_word(a, len, at) ^ key_word(b, len, at);
+    return differ == 0;
 }
 
-/* Multiply and fold.  The same in every run, since cores must not depend on a
- * seed; the keys are numbers that our own nodes gave out. */
-static uint32_t key_hash(struct padded key)
+static uint32_t slot_home(const struct map *map, const uint8_t *key)
 {
-    uint64_t h = 0;
-    for (int i = 0; i < KEY_WORDS; i++) {
-        h = (h ^ key.word[i]) * UINT64_C(0x9e3779b97f4a7c15);
-        h ^= h >> 32;
-    }
-    return (uint32_t)(h * UINT64_C(0xd6e8feb86659fd93) >> 32);
-}
-
-static uint32_t slot_home(const struct map *map, struct padded key)
-{
-    return key_hash(key) & (map->slot_count - 1);
+    return key_hash(key, map->key_len) & (map->slot_count - 1);
 }
 
 /* The slot that holds @key, or the empty one where it would go. */
-static uint32_t slot_find(const struct map *map, struct padded key)
+static uint32_t slot_find(const struct map *map, const uint8_t *key)
 {
     uint32_t mask = map->slot_count - 1;
     uint32_t at = slot_home(map, key);
-    while (map->slots[at] != 0 && !key_eq(entry_key(&map->entries[map->slots[at] - 1]), key))
+    while (map->slots[at] != 0 &&
+           !key_eq(map->entries[map->slots[at] - 1].key, key, map->key_len))
         at = (at + 1) & mask;
     return at;
 }
@@ -91,7 +88,7 @@ void *map_get(const struct map *map, const void *key)
 {
     if (map->count == 0)
         return NULL;
-    uint32_t slot = map->slots[slot_find(map, pad_key(map, key))];
+    uint32_t slot = map->slots[slot_find(map, key)];
     return slot ? map->entries[slot - 1].value : NULL;
 }
 
@@ -110,7 +107,7 @@ static void rebuild(struct map *map, struct map_entry *to, uint32_t cap, uint32_
     map->slot_count = cap * 2;
     map->used = live;
     for (uint32_t i = 0; i < live; i++)
-        map->slots[slot_find(map, entry_key(&to[i]))] = i + 1;
+        map->slots[slot_find(map, to[i].key)] = i + 1;
 }
 
 static void compact(struct map *map)
@@ -157,9 +154,8 @@ static bool make_room(struct map *map)
 bool map_put(struct map *map, const void *key, void *value)
 {
     assert(value != NULL);
-    struct padded padded = pad_key(map, key);
     if (map->count > 0) {
-        uint32_t slot = map->slots[slot_find(map, padded)];
+        uint32_t slot = map->slots[slot_find(map, key)];
         if (slot) {
             map->entries[slot - 1].value = value;
             return true;
@@ -168,9 +164,9 @@ bool map_put(struct map *map, const void *key, void *value)
     if (!make_room(map))
         return false;
     struct map_entry *entry = &map->entries[map->used];
-    memcpy(entry->key, &padded, sizeof entry->key);
+    memcpy(entry->key, key, map->key_len);
     entry->value = value;
-    map->slots[slot_find(map, padded)] = ++map->used;
+    map->slots[slot_find(map, key)] = ++map->used;
     map->count++;
     return true;
 }
@@ -182,7 +178,7 @@ static void slot_clear(struct map *map, uint32_t hole)
 {
     uint32_t mask = map->slot_count - 1;
     for (uint32_t at = (hole + 1) & mask; map->slots[at] != 0; at = (at + 1) & mask) {
-        uint32_t home = slot_home(map, entry_key(&map->entries[map->slots[at] - 1]));
+        uint32_t home = slot_home(map, map->entries[map->slots[at] - 1].key);
         if (((at - home) & mask) >= ((at - hole) & mask)) {
             map->slots[hole] = map->slots[at];
             hole = at;
@@ -195,7 +191,7 @@ void *map_del(struct map *map, const void *key)
 {
     if (map->count == 0)
         return NULL;
-    uint32_t at = slot_find(map, pad_key(map, key));
+    uint32_t at = slot_find(map, key);
     if (map->slots[at] == 0)
         return NULL;
     struct map_entry *entry = &map->entries[map->slots[at] - 1];

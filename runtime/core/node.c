@@ -118,8 +118,9 @@ covey_status node_new(struct node **out, const struct node_config *config,
 static void free_proc(struct node *n, struct proc *p)
 {
     struct want *w;
+    p->lease_count = 0;         /* the workers go, too */
     for (uint32_t i = 0; (w = map_next(&p->wants, &i)) != NULL;) {
-        w->leases = 0;          /* the workers go, too */
+        w->leases = 0;
         want_free(n, w);
     }
     package_leave(n, p);

@@ -87,7 +87,7 @@ struct want {
     uint32_t firm, promised;            /* of one recall pass */
     uint64_t version;                   /* of the level */
     int32_t priority;
-    uint64_t arrival;                   /* since when it is unmet, in order */
+    uint64_t arrival;                   /* or when it was served last: a place in the line */
     struct heap_item in_owner;
     struct list aside;                  /* passed over in this pass */
     covey_status told;                  /* the stall that the owner knows of; OK: none */
@@ -258,6 +258,11 @@ struct proc *proc_of(const struct node *n, struct addr addr);       /* the same,
 struct proc *proc_dead(const struct node *n, struct oid id);        /* whose census is not over */
 bool proc_is_peer(const struct proc *p);    /* has refs: a client or worker that said hello */
 static inline bool proc_is_worker(const struct proc *p) { return p->role == ROLE_WORKER; }
+/* It has tasks of its own that run or want to. */
+static inline bool proc_is_busy_owner(const struct proc *p)
+{
+    return p->lease_count > 0 || p->waiting_count > 0;
+}
 /* The one place where states change. */
 void proc_event(struct node *n, struct proc *p, enum proc_event event);
 /* A worker that is QUEUED; NULL: no memory. */

@@ -122,6 +122,7 @@ static void lend(struct node *n, struct want *w, struct proc *worker, struct dev
     w->owner->lease_count++;
     w->leases++;
     w->pending++;
+    w->arrival = ++n->arrivals; /* back to the end of the line */
     unstall(n, w);
     waiting_update(n, w);
 }
@@ -192,6 +193,8 @@ static void detach(struct node *n, struct lease *l)
     w->owner->lease_count--;
     list_del(&l->in_owner);
     l->want = NULL;
+    if (l->recalled)            /* for others: not before them again */
+        w->arrival = ++n->arrivals;
     waiting_update(n, w);
     if (want_unmet(w) > 0 && w->package->broken && w->told != COVEY_ESTART)
         want_stall(n, w, COVEY_ESTART, w->package->why);
@@ -260,17 +263,32 @@ void lending_kill(struct node *n, struct proc *from, uint64_t lease, uint64_t se
 
 enum served { SERVED, LACKING, NO_WORKER, NO_MEMORY };
 
-static bool can_get_worker(const struct node *n, const struct want *w)
+/* An idle worker that may end for another: not one that still has tasks of its
+ * own somewhere, which would end with it. */
+static struct proc *find_replaceable(const struct node *n)
 {
-    return n->worker_count < n->config.processes_max || n->idle_count > 0 ||
-           n->ending_count > n->queued_count || w->package->starting_count > 0;
+    list_each(it, (struct list *)&n->idle) {
+        struct proc *p = list_entry(it, struct proc, in_state);
+        if (!proc_is_busy_owner(p))
+            return p;
+    }
+    return NULL;
 }
 
-static struct proc *match(const struct node *n, struct list *in_package, struct device_set best)
+static bool can_get_worker(const struct node *n, const struct want *w)
+{
+    return n->worker_count < n->config.processes_max || n->ending_count > n->queued_count ||
+           w->package->starting_count > 0 || find_replaceable(n);
+}
+
+/* Nobody is lent to itself: a worker does not push tasks over a link to itself. */
+static struct proc *match(const struct node *n, const struct want *w, struct list *in_package,
+                          struct device_set best)
 {
     list_each(it, in_package) {
         struct proc *p = list_entry(it, struct proc, in_package);
-        if (best.mask == 0 ? p->devices == 0 : devices_as_good(&n->devices, p->devices, best))
+        bool fits = best.mask == 0 ? p->devices == 0 : devices_as_good(&n->devices, p->devices, best);
+        if (fits && p != w->owner)
             return p;
     }
     return NULL;
@@ -282,9 +300,9 @@ static enum served find_worker(struct node *n, struct want *w, struct device_set
                                struct proc **out)
 {
     struct package *package = w->package;
-    struct proc *p = match(n, devices->mask ? &package->idle_devices : &package->idle, *devices);
+    struct proc *p = match(n, w, devices->mask ? &package->idle_devices : &package->idle, *devices);
     if (!p)
-        p = match(n, &package->starting, *devices);
+        p = match(n, w, &package->starting, *devices);
     if (p) {
         devices->mask = p->devices;
         *out = p;
@@ -292,14 +310,14 @@ static enum served find_worker(struct node *n, struct want *w, struct device_set
     }
     /* One process less first, unless one is on its way out for nobody. */
     bool full = n->worker_count >= n->config.processes_max;
-    bool replace = full && n->ending_count <= n->queued_count;
-    if (replace && list_empty(&n->idle))
+    struct proc *old = NULL;
+    if (full && n->ending_count <= n->queued_count && !(old = find_replaceable(n)))
         return NO_WORKER;
     p = worker_new(n, package, devices->mask);
     if (!p)
         return NO_MEMORY;
-    if (replace)
-        worker_end(n, list_entry(n->idle.next, struct proc, in_state), NODE_KILL_TERM);
+    if (old)
+        worker_end(n, old, NODE_KILL_TERM);
     *out = p;
     return SERVED;
 }

@@ -363,11 +363,11 @@ static void give_up_start(struct node *n, struct proc *p)
 
 static void look_at_idle(struct node *n, struct proc *p)
 {
-    if (package_can_spare(n, p->package)) {
+    if (package_can_spare(n, p->package) && !proc_is_busy_owner(p)) {
         worker_end(n, p, NODE_KILL_TERM);
         return;
     }
-    p->since = n->now;          /* kept warm; look again */
+    p->since = n->now;          /* kept; look again */
     list_del(&p->in_state);
     list_push(&n->idle, &p->in_state);
 }

@@ -98,6 +98,8 @@ struct task_spec {
 };
 
 struct owner_ops {
+    /* To itself only CANCEL, for a task on this process's own stack: the driver
+     * hands it to its executor. */
     void (*send)(void *io, struct addr to, const struct msg *msg);
     /* Bytes in the store are no longer needed (owned objects only). */
     void (*free_place)(void *io, const struct place *place);

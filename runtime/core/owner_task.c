@@ -177,14 +177,14 @@ covey_ref owner_submit(struct owner *o, const struct task_spec *spec, int64_t no
     covey_ref ref = object_ref(object_at(o, t->results[0]));
     struct failure *why = attach_deps(o, t, spec->deps);
     t->state = TASK_WAITING;
+    if (!why && t->deadline != NEVER_NS && !owner_timer(o, t->deadline, t->seq, TIMER_DEADLINE))
+        why = failure_share(&failure_no_memory);
     if (why)
         task_fail(o, t, why, now);
     else if (t->waiting)
         request_borrowed(o, t, now);
     else
         task_requeue(o, t, false, now);
-    if (t->deadline != NEVER_NS && t->state != TASK_DONE && !owner_timer(o, t->deadline, t->seq, TIMER_DEADLINE))
-        task_fail(o, t, failure_share(&failure_no_memory), now);
     owner_run(o, now);
     return ref;
 }
@@ -422,16 +422,15 @@ void task_cancel(struct owner *o, struct task *t, covey_status status, int64_t g
     if (t->state == TASK_DONE || t->cancel != COVEY_OK)
         return;
     t->cancel = status;
-    if (t->state == TASK_LOCAL)
-        return;                     /* it runs on the stack of whoever asks */
-    if (t->state != TASK_PUSHED && t->state != TASK_REVOKING) {
+    if (t->state != TASK_PUSHED && t->state != TASK_REVOKING && t->state != TASK_LOCAL) {
         task_fail(o, t, cancel_failure(o, t, "before it started"), now);
         return;
     }
     struct msg m = {.kind = MSG_CANCEL};
     m.u.cancel = (struct msg_cancel){.seq = t->seq, .attempt = t->attempt, .grace_ms = grace_ms,
                                      .recursive = recursive};
-    o->ops->send(o->io, t->lease->worker, &m);
+    /* One that runs on this process's own stack: its executor is here. */
+    o->ops->send(o->io, t->lease ? t->lease->worker : o->self, &m);
     t->kill_at = now + grace_ms * MS_NS + OWNER_KILL_MARGIN;
     owner_timer(o, t->kill_at, t->seq, TIMER_KILL);
     if (status == COVEY_EDEADLINE) {
@@ -628,7 +627,10 @@ void task_finish(struct owner *o, struct task *t, struct addr from, const struct
 {
     if (t->settled || (t->cancel != COVEY_OK && r->status != COVEY_OK)) {
         free_results(o, r);
-        task_fail(o, t, cancel_failure(o, t, r->why.len ? "it stopped by itself" : "while it ran"), now);
+        char how[256];
+        snprintf(how, sizeof(how), "while it ran%s%.*s", r->why.len ? ": " : "", (int)r->why.len,
+                 r->why.len ? (const char *)r->why.data : "");
+        task_fail(o, t, cancel_failure(o, t, how), now);
     } else if (r->status == COVEY_OK && r->result_count >= t->result_count) {
         commit(o, t, r, now);
     } else if (r->status == COVEY_OK) {

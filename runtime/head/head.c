@@ -251,12 +251,10 @@ static covey_status take_cluster(struct head_process *h, char *why, size_t why_s
 {
     covey_status status = places_lock(h->places, PLACES_HEAD_LOCK, &h->lock_fd);
     if (status == COVEY_EAGAIN)
-        snprintf(why, why_size, "cluster %s has a head already (%s/" PID_FILE " says which)",
+        snprintf(why, why_size, "cluster %s has a head already (see %s/" PID_FILE ")",
                  h->places->name, h->places->dir);
     else if (status != COVEY_OK)
         snprintf(why, why_size, "cannot lock %s: %s", h->places->dir, strerror(errno));
-    else if (!places_write_pid(h->places, PID_FILE))
-        say("cannot write %s/" PID_FILE ": %s", h->places->dir, strerror(errno));
     return status;
 }
 
@@ -285,6 +283,11 @@ static covey_status open_parts(struct head_process *h, const struct head_options
         status = mesh_new(&h->mesh, ADDR_HEAD, &codec, &mesh_ops, h);
     if (status == COVEY_OK)
         status = port_open(&h->port, h->places->dir, ADDR_HEAD, &port_ops, h, why, why_size);
+    /* Nodes look for this file to find the head, so it comes after the socket. */
+    if (status == COVEY_OK && !places_write_pid(h->places, PID_FILE)) {
+        snprintf(why, why_size, "cannot write %s/" PID_FILE ": %s", h->places->dir, strerror(errno));
+        status = COVEY_ESYSTEM;
+    }
     return status;
 }
 
@@ -352,8 +355,10 @@ static void close_parts(struct head_process *h)
     if (h->core)
         head_free(&h->core);
     map_fini(&h->full);
-    if (h->lock_fd >= 0)
+    if (h->lock_fd >= 0) {
+        places_remove_pid(h->places, PID_FILE);
         close(h->lock_fd);
+    }
 }
 
 int head_main(const struct places *p, const struct head_options *options, int ready_fd)

@@ -289,19 +289,27 @@ covey_status places_lock(const struct places *p, const char *file, int *out)
     }
 }
 
+/* Written beside and renamed, so that a reader sees a whole number or none. */
 bool places_write_pid(const struct places *p, const char *file)
 {
-    char path[PLACE_MAX];
-    if (!put_path(path, "%s/%s", p->dir, file)) {
+    char path[PLACE_MAX], fresh[PLACE_MAX];
+    if (!put_path(path, "%s/%s", p->dir, file) || !put_path(fresh, "%s/%s.new", p->dir, file)) {
         errno = ENAMETOOLONG;
         return false;
     }
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return false;
-    bool written = dprintf(fd, "%ld\n", (long)getpid()) > 0;
+    bool written = dprintf(fd, "%ld\n", (long)getpid()) > 0 && rename(fresh, path) == 0;
     int saved = errno;
     close(fd);
     errno = saved;
     return written;
+}
+
+void places_remove_pid(const struct places *p, const char *file)
+{
+    char path[PLACE_MAX];
+    if (put_path(path, "%s/%s", p->dir, file))
+        unlink(path);
 }

@@ -50,5 +50,7 @@ covey_status places_lock(const struct places *p, const char *file, int *fd);
 /* Write this process's number to DIR/FILE, for people and scripts: a lock, not
  * a number, tells who lives.  False with errno. */
 bool places_write_pid(const struct places *p, const char *file);
+/* At a clean end, before the lock goes. */
+void places_remove_pid(const struct places *p, const char *file);
 
 #endif

@@ -44,7 +44,8 @@ struct guest {
     bool dead;                  /* by its pidfd */
     bool has_status, orphan, killed_by_us, left_door;
     int wait_status;
-    int64_t wait_until;         /* for the status; NEVER_NS: it lives */
+    struct list in_leaving;     /* waits for the status until ... */
+    int64_t wait_until;
 };
 
 struct entrance {
@@ -56,6 +57,7 @@ struct entrance {
     struct list visitors;       /* owned, oldest first */
     uint32_t visitor_count, worker_count;
     struct map guests;          /* proc -> struct guest, owned */
+    struct list leaving;        /* guests, the first to be given up first */
     uint64_t oom_kills;         /* seen so far */
 };
 
@@ -83,6 +85,7 @@ static void guest_free(struct guest *g)
     watch_close(&g->pidfd_watch);
     if (g->pidfd >= 0)
         close(g->pidfd);
+    list_del(&g->in_leaving);
     e->worker_count -= g->is_worker;
     map_del(&e->guests, &g->proc);
     free(g);
@@ -115,7 +118,7 @@ static int32_t explain(struct entrance *e, struct guest *g, char why[ENTRANCE_WH
         snprintf(how, sizeof how, "ended together with the process that forked it");
     }
     int len = snprintf(why, ENTRANCE_WHY_MAX, "%s%s%s%s", how, explain_kill(e, g),
-                       g->left_door && g->killed_by_us ? " after it had closed its door to the node" : "",
+                       g->left_door ? " after it had closed its door to the node" : "",
                        g->greeted ? "" : " before it had said hello to the node");
     e->ops->tail(e->io, g->proc, why + len, ENTRANCE_WHY_MAX - (size_t)len);
     return exit_status;
@@ -132,14 +135,22 @@ static void over(struct guest *g)
     e->ops->gone(e->io, proc, greeted, exit_status, why);
 }
 
+static void wait_for_status(struct guest *g, int64_t now)
+{
+    g->wait_until = now + ENTRANCE_STATUS_WAIT;
+    list_del(&g->in_leaving);
+    list_push(&g->entrance->leaving, &g->in_leaving);
+}
+
 static void leaves(struct guest *g)
 {
-    if (!g->is_worker || g->has_status) {
+    /* Of a dead orphan there is nothing more to hear. */
+    if (!g->is_worker || g->has_status || (g->orphan && g->dead)) {
         over(g);
         return;
     }
-    if (g->wait_until == NEVER_NS)
-        g->wait_until = mono_ns() + ENTRANCE_STATUS_WAIT;
+    if (list_empty(&g->in_leaving))
+        wait_for_status(g, mono_ns());
 }
 
 static void on_pidfd(void *ctx)
@@ -156,7 +167,6 @@ static void on_pidfd(void *ctx)
 static void on_door(void *ctx)
 {
     struct guest *g = ctx;
-    g->left_door = true;
     close_door(g);
     leaves(g);
 }
@@ -178,8 +188,9 @@ static void waited_enough(struct guest *g, int64_t now)
         over(g);
         return;
     }
+    g->left_door = true;
     signal_guest(g, SIGKILL);
-    g->wait_until = now + ENTRANCE_STATUS_WAIT;
+    wait_for_status(g, now);
 }
 
 /* ---- hello --------------------------------------------------------------------------------- */
@@ -202,7 +213,8 @@ static struct guest *guest_new(struct entrance *e, uint32_t proc)
     struct guest *g = calloc(1, sizeof *g);
     if (!g)
         return NULL;
-    *g = (struct guest){.entrance = e, .proc = proc, .door = -1, .pidfd = -1, .wait_until = NEVER_NS};
+    *g = (struct guest){.entrance = e, .proc = proc, .door = -1, .pidfd = -1};
+    list_init(&g->in_leaving);
     if (!map_put(&e->guests, &proc, g)) {
         free(g);
         return NULL;
@@ -355,6 +367,7 @@ covey_status entrance_open(struct entrance **out, const struct entrance_config *
     e->listen_fd = -1;
     e->oom_kills = machine_oom_kills();
     list_init(&e->visitors);
+    list_init(&e->leaving);
     map_init(&e->guests, sizeof(uint32_t));
     covey_status status = door_listen(&e->listen_fd, config->dir);
     if (status == COVEY_OK)
@@ -418,7 +431,8 @@ void entrance_orphaned(struct entrance *e, uint32_t proc)
     if (!g)
         return;
     g->orphan = true;
-    signal_guest(g, SIGKILL);
+    if (!g->dead)
+        signal_guest(g, SIGKILL);
     leaves(g);
 }
 
@@ -445,6 +459,17 @@ void entrance_kill_workers(struct entrance *e, int signal_number)
             signal_guest(g, signal_number);
 }
 
+void entrance_expel(struct entrance *e, uint32_t proc)
+{
+    struct guest *g = guest_find(e, proc);
+    if (!g)
+        return;
+    if (g->is_worker)
+        signal_guest(g, SIGKILL);
+    else
+        on_door(g);
+}
+
 uint32_t entrance_workers(const struct entrance *e) { return e->worker_count; }
 
 bool entrance_is_guest(const struct entrance *e, uint32_t proc)
@@ -461,10 +486,12 @@ void entrance_tick(struct entrance *e, int64_t now)
             break;
         visitor_free(v);
     }
-    struct guest *g;
-    for (uint32_t i = 0; (g = map_next(&e->guests, &i)) != NULL;)
-        if (g->wait_until <= now)
-            waited_enough(g, now);
+    while (!list_empty(&e->leaving)) {
+        struct guest *g = list_entry(e->leaving.next, struct guest, in_leaving);
+        if (g->wait_until > now)
+            break;
+        waited_enough(g, now);
+    }
 }
 
 int64_t entrance_deadline(const struct entrance *e)
@@ -472,9 +499,9 @@ int64_t entrance_deadline(const struct entrance *e)
     int64_t at = NEVER_NS;
     if (!list_empty(&e->visitors))
         at = list_entry(e->visitors.next, struct visitor, in_entrance)->give_up_at;
-    const struct guest *g;
-    for (uint32_t i = 0; (g = map_next(&e->guests, &i)) != NULL;)
-        if (g->wait_until < at)
-            at = g->wait_until;
+    if (!list_empty(&e->leaving)) {
+        int64_t until = list_entry(e->leaving.next, struct guest, in_leaving)->wait_until;
+        at = until < at ? until : at;
+    }
     return at;
 }

@@ -70,6 +70,8 @@ void entrance_start_failed(struct entrance *e, uint32_t proc, const char *why);
 /* Signal a worker; nothing if it is not known. */
 void entrance_kill(struct entrance *e, uint32_t proc, int signal_number);
 void entrance_kill_workers(struct entrance *e, int signal_number);
+/* It broke the protocol: nothing more is heard of it or said to it. */
+void entrance_expel(struct entrance *e, uint32_t proc);
 uint32_t entrance_workers(const struct entrance *e);
 /* It said hello and is alive. */
 bool entrance_is_guest(const struct entrance *e, uint32_t proc);

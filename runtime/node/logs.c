@@ -238,12 +238,11 @@ static void to_file(struct log *log, const char *text, size_t len, int64_t now)
 
 static void to_owner(struct log *log, bool is_error, const char *text, size_t len, int64_t now)
 {
-    if (!bucket_take(&log->owner_bucket, len, now)) {
-        log->owner_dropped += len;
-        return;
-    }
-    log->logs->ops->lines(log->logs->io, log->proc, is_error, log->owner_dropped, span_of(text, len));
-    log->owner_dropped = 0;
+    const struct logs *logs = log->logs;
+    bool taken = bucket_take(&log->owner_bucket, len, now)
+                 && logs->ops->lines(logs->io, log->proc, is_error, log->owner_dropped,
+                                     span_of(text, len));
+    log->owner_dropped = taken ? 0 : log->owner_dropped + len;
 }
 
 /* @text ends with a newline.  Looks at its last lines only. */

@@ -43,8 +43,9 @@ struct log;
 
 struct logs_ops {
     /* Whole lines of @proc, at most LOG_READ_MAX + LOG_LINE_MAX bytes, borrowed.
-     * @dropped bytes were left out before them. */
-    void (*lines)(void *io, uint32_t proc, bool is_error, uint64_t dropped, struct span text);
+     * @dropped bytes were left out before them.  False: not wanted now; they
+     * count as left out. */
+    bool (*lines)(void *io, uint32_t proc, bool is_error, uint64_t dropped, struct span text);
 };
 
 /* COVEY_ENOMEM, COVEY_ESYSTEM: the directory cannot be made. */

@@ -133,7 +133,7 @@ static void remove_unused(const char *path)
         bool ours = strspn(e->d_name, "0123456789abcdef") == HASH_TEXT_LEN
                     && strlen(e->d_name) < sizeof files->name;
         if (ours && fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-            snprintf(files[count].name, sizeof files->name, "%s", e->d_name);
+            memcpy(files[count].name, e->d_name, strlen(e->d_name) + 1);
             files[count++].used = st.st_mtim;
         }
     }

@@ -116,8 +116,8 @@ covey_status start_send(struct start *start, int control, bool with_fds)
         env_bytes = (size_t)len + 1;
     }
     packet.record = (struct zygote_record){
-        .version = ZYGOTE_VERSION, .kind = ZYGOTE_FORK, .proc = start->proc, .token = start->token,
-        .dir_bytes = (uint32_t)dir_bytes, .env_bytes = (uint32_t)env_bytes};
+        .version = ZYGOTE_VERSION, .kind = ZYGOTE_FORK, .node = config->node, .proc = start->proc,
+        .token = start->token, .dir_bytes = (uint32_t)dir_bytes, .env_bytes = (uint32_t)env_bytes};
 
     struct iovec iov = {&packet, sizeof packet.record + dir_bytes + env_bytes};
     union { struct cmsghdr align; char bytes[CMSG_SPACE(2 * sizeof(int))]; } rights = {0};

@@ -53,6 +53,7 @@ struct starter_config {
     struct packages *packages;  /* borrowed */
     struct logs *logs;          /* borrowed */
     const char *dir;            /* the cluster's, for the workers; borrowed */
+    uint32_t node;              /* our number */
     bool has_devices;           /* then CUDA_VISIBLE_DEVICES is set, if to nothing */
 };
 

@@ -105,7 +105,7 @@ covey_status arena_populate(struct arena *arena, uint64_t offset, uint64_t bytes
 {
     assert(offset <= arena->bytes);
     assert(bytes <= arena->bytes - offset);
-    int error = mapping_populate(arena->base + offset, bytes, true);
+    int error = mapping_populate(arena->base + offset, bytes);
     if (error == EINVAL) /* an old kernel: pages all the same, but small ones */
         error = posix_fallocate(arena->rw_fd, (off_t)offset, (off_t)bytes);
     if (error == 0)

@@ -1,7 +1,7 @@
 /* frees.c - see frees.h.
  *
- * A batch has at most EXTENT_OBJECTS_MAX ordinals: doubles are taken out when
- * it is full, and there are no more than that to name.
+ * A batch is a bitmap that reaches to its highest ordinal, so doubles cost
+ * nothing and none is larger than EXTENT_OBJECTS_MAX bits.
  */
 #include "store/frees.h"
 
@@ -9,15 +9,16 @@
 
 #include <stdlib.h>
 
-#define BATCH_MIN 16u
+#define BATCH_WORDS_MIN 4u
+#define BATCH_WORDS_MAX (EXTENT_OBJECTS_MAX / 64)
 
 struct free_batch {
     struct list in_due;
     struct free_batch *next;    /* of the same extent, another generation */
     uint32_t extent;
     uint64_t gen;
-    uint32_t *ordinals;         /* owned */
-    uint32_t count, cap;
+    uint64_t *bits;             /* owned */
+    uint32_t words;
 };
 
 bool frees_init(struct frees *f, uint32_t extents)
@@ -25,25 +26,28 @@ bool frees_init(struct frees *f, uint32_t extents)
     *f = (struct frees){.extents = extents};
     list_init(&f->due);
     f->at = calloc(extents, sizeof(*f->at));
-    return f->at != NULL;
+    f->ordinals = calloc(EXTENT_OBJECTS_MAX, sizeof(*f->ordinals));
+    if (f->at && f->ordinals)
+        return true;
+    frees_fini(f);
+    return false;
 }
 
 static void batch_delete(struct free_batch *b)
 {
-    if (!b)
-        return;
-    free(b->ordinals);
+    list_del(&b->in_due);
+    free(b->bits);
     free(b);
 }
 
+/* Also of one that was never initialised but is all zeros. */
 void frees_fini(struct frees *f)
 {
-    if (!f->at)
-        return;
-    list_each(it, &f->due)
-        batch_delete(list_entry(it, struct free_batch, in_due));
-    batch_delete(f->told);
+    if (f->due.next)
+        list_each(it, &f->due)
+            batch_delete(list_entry(it, struct free_batch, in_due));
     free(f->at);
+    free(f->ordinals);
     *f = (struct frees){0};
 }
 
@@ -63,37 +67,20 @@ static struct free_batch *batch_of(struct frees *f, uint32_t extent, uint64_t ge
     return b;
 }
 
-static int compare(const void *a, const void *b)
+static bool reach(struct free_batch *b, uint32_t ordinal)
 {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
-static void sort(struct free_batch *b)
-{
-    uint32_t kept = 0;
-    if (b->count > 1)
-        qsort(b->ordinals, b->count, sizeof(uint32_t), compare);
-    for (uint32_t i = 0; i < b->count; i++)
-        if (kept == 0 || b->ordinals[kept - 1] != b->ordinals[i])
-            b->ordinals[kept++] = b->ordinals[i];
-    b->count = kept;
-}
-
-static bool make_room(struct free_batch *b)
-{
-    if (b->count < b->cap)
+    uint32_t words = b->words ? b->words : BATCH_WORDS_MIN;
+    while (words <= ordinal / 64)
+        words *= 2;
+    if (words == b->words)
         return true;
-    if (b->cap >= EXTENT_OBJECTS_MAX) {
-        sort(b);
-        return b->count < b->cap;
-    }
-    uint32_t cap = b->cap ? b->cap * 2 : BATCH_MIN;
-    uint32_t *larger = realloc(b->ordinals, cap * sizeof(uint32_t));
+    assert(words <= BATCH_WORDS_MAX);
+    uint64_t *larger = realloc(b->bits, words * sizeof(uint64_t));
     if (!larger)
         return false;
-    b->ordinals = larger;
-    b->cap = cap;
+    memset(larger + b->words, 0, (words - b->words) * sizeof(uint64_t));
+    b->bits = larger;
+    b->words = words;
     return true;
 }
 
@@ -102,29 +89,34 @@ void frees_add(struct frees *f, uint32_t extent, uint64_t gen, uint32_t ordinal)
     if (extent >= f->extents || ordinal >= EXTENT_OBJECTS_MAX)
         return;
     struct free_batch *b = batch_of(f, extent, gen);
-    if (b && make_room(b))
-        b->ordinals[b->count++] = ordinal;
+    if (b && reach(b, ordinal))
+        b->bits[ordinal / 64] |= UINT64_C(1) << (ordinal % 64);
+}
+
+static uint32_t list_ordinals(const struct free_batch *b, uint32_t *out)
+{
+    uint32_t count = 0;
+    for (uint32_t w = 0; w < b->words; w++)
+        for (uint64_t word = b->bits[w]; word; word &= word - 1)
+            out[count++] = w * 64 + (uint32_t)__builtin_ctzll(word);
+    return count;
 }
 
 bool frees_next(struct frees *f, struct msg_object_free *out)
 {
-    batch_delete(f->told);
-    f->told = NULL;
     if (list_empty(&f->due))
         return false;
     struct free_batch *b = list_entry(f->due.next, struct free_batch, in_due);
-    list_del(&b->in_due);
     struct free_batch **link = &f->at[b->extent];
     while (*link != b)
         link = &(*link)->next;
     *link = b->next;
-    sort(b);
-    f->told = b;
     *out = (struct msg_object_free){
         .extent = b->extent,
         .gen = b->gen,
-        .ordinal_count = b->count,
-        .ordinals = b->ordinals,
+        .ordinal_count = list_ordinals(b, f->ordinals),
+        .ordinals = f->ordinals,
     };
+    batch_delete(b);
     return true;
 }

@@ -10,7 +10,7 @@ struct free_batch;
 struct frees {
     struct list due;            /* of struct free_batch, owned */
     struct free_batch **at;     /* owned; by extent, chained by generation */
-    struct free_batch *told;    /* owned; until the next frees_next() */
+    uint32_t *ordinals;         /* owned; what frees_next() told last */
     uint32_t extents;
 };
 

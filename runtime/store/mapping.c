@@ -4,10 +4,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-/* Since Linux 5.14; older headers lack them. */
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
+/* Since Linux 5.14; older headers lack it. */
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -50,11 +47,11 @@ void mapping_release(uint8_t *at, uint64_t bytes)
         munmap(at, bytes);
 }
 
-int mapping_populate(uint8_t *at, uint64_t bytes, bool write)
+int mapping_populate(uint8_t *at, uint64_t bytes)
 {
     /* EAGAIN and EINTR come from signals and memory pressure, and pass. */
     for (int i = 0; i < POPULATE_RETRIES_MAX; i++) {
-        if (madvise(at, bytes, write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) == 0)
+        if (madvise(at, bytes, MADV_POPULATE_WRITE) == 0)
             return 0;
         if (errno != EAGAIN && errno != EINTR)
             break;

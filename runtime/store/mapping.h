@@ -13,7 +13,8 @@ uint8_t *mapping_reserve(uint64_t bytes);
  * still, or nothing accessible is. */
 bool mapping_place(uint8_t *at, uint64_t bytes, int prot, int fd, uint64_t offset);
 void mapping_release(uint8_t *at, uint64_t bytes);
-/* Populate: 0, or an errno.  EINVAL: this kernel cannot. */
-int mapping_populate(uint8_t *at, uint64_t bytes, bool write);
+/* Give every page of it memory and a writable entry in the page table, without
+ * changing what it holds: 0, or an errno.  EINVAL: this kernel cannot. */
+int mapping_populate(uint8_t *at, uint64_t bytes);
 
 #endif

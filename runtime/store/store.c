@@ -20,8 +20,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define WARM_GRANT_BYTES_MAX (8u * 1024 * 1024) /* at once under the lock: under 2 ms */
-#define WARM_READ_BYTES_MIN OBJECT_SHARED_MAX
+#define WARM_GRANT_BYTES_MAX (4u * 1024 * 1024) /* at once under the lock: about 1 ms */
 
 enum lent_state { LENT_SPARE, LENT_OPEN, LENT_RETIRED, LENT_CLOSING };
 
@@ -489,8 +488,6 @@ covey_status store_read(struct store *s, struct oid id, const struct place *plac
         return COVEY_ESTALE;
     if (!oid_eq(id, (struct oid){.node = h->node, .proc = h->proc, .seq = h->seq, .index = h->index}))
         return COVEY_ESTALE;
-    if (place->size > WARM_READ_BYTES_MIN)
-        window_warm_read(&s->window, place->offset, OBJECT_ALIGN + place->size);
     *data = h + 1;
     return COVEY_OK;
 }

@@ -46,8 +46,9 @@ void store_close(struct store **store);
 covey_status store_alloc(struct store *s, struct oid id, covey_kind kind, uint64_t size,
                          struct place *place, void **data);
 /* Before writing a large object: fill the page tables of its place in one call,
- * which is faster than a fault a page.  Takes up to 0.1 s a GiB the first time,
- * so call it without the lock; for small objects it is done already. */
+ * which is faster than a fault a page.  Takes 0.25 s a GiB the first time this
+ * process writes there (4 KiB pages) and nothing afterwards, so call it without
+ * the lock; for objects below 4 MiB it is done already. */
 void store_warm(struct store *s, const struct place *place);
 /* Publish it.  From now on any process reads it. */
 void store_seal(struct store *s, const struct place *place);

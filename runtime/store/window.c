@@ -32,9 +32,8 @@ static covey_status set_up(struct window *w, int ro_fd, int rw_fd)
 {
     size_t words = (size_t)(w->bytes / ARENA_BLOCK + 63) / 64;
     w->mapped = calloc(words, sizeof(uint64_t));
-    w->warm_write = calloc(words, sizeof(uint64_t));
-    w->warm_read = calloc(words, sizeof(uint64_t));
-    if (!w->mapped || !w->warm_write || !w->warm_read)
+    w->warm = calloc(words, sizeof(uint64_t));
+    if (!w->mapped || !w->warm)
         return COVEY_ENOMEM;
     covey_status status = check_size(ro_fd, w->bytes);
     if (status == COVEY_OK && rw_fd >= 0)
@@ -73,8 +72,7 @@ void window_close(struct window *w)
     if (w->rw_fd >= 0)
         close(w->rw_fd);
     free(w->mapped);
-    free(w->warm_write);
-    free(w->warm_read);
+    free((void *)w->warm);
     *w = (struct window){.ro_fd = -1, .rw_fd = -1};
 }
 
@@ -107,38 +105,26 @@ bool window_lend(struct window *w, uint64_t offset, uint64_t bytes)
     return true;
 }
 
-static bool is_warm(_Atomic uint64_t *warm, uint64_t block)
+static bool is_warm(const struct window *w, uint64_t block)
 {
-    return atomic_load_explicit(&warm[block / 64], memory_order_relaxed) >> (block % 64) & 1;
+    return atomic_load_explicit(&w->warm[block / 64], memory_order_relaxed) >> (block % 64) & 1;
 }
 
 /* Two threads may both do it; that is harmless.  A failure counts as done, too:
  * faults will do the rest, and asking again would not help. */
-static void warm(uint8_t *base, _Atomic uint64_t *bits, uint64_t offset, uint64_t bytes, bool write)
-{
-    uint64_t end = (offset + bytes + ARENA_BLOCK - 1) / ARENA_BLOCK;
-    for (uint64_t at = offset / ARENA_BLOCK; at < end; at++) {
-        uint64_t first = at;
-        while (at < end && !is_warm(bits, at))
-            at++;
-        if (at == first)
-            continue;
-        mapping_populate(base + first * ARENA_BLOCK, (at - first) * ARENA_BLOCK, write);
-        for (uint64_t i = first; i < at; i++)
-            atomic_fetch_or_explicit(&bits[i / 64], UINT64_C(1) << (i % 64), memory_order_relaxed);
-    }
-}
-
 void window_warm(struct window *w, uint64_t offset, uint64_t bytes)
 {
     int saved = errno;
-    warm(w->write, w->warm_write, offset, bytes, true);
-    errno = saved;
-}
-
-void window_warm_read(struct window *w, uint64_t offset, uint64_t bytes)
-{
-    int saved = errno;
-    warm(w->read, w->warm_read, offset, bytes, false);
+    uint64_t end = (offset + bytes + ARENA_BLOCK - 1) / ARENA_BLOCK;
+    for (uint64_t at = offset / ARENA_BLOCK; at < end; at++) {
+        uint64_t first = at;
+        while (at < end && !is_warm(w, at))
+            at++;
+        if (at == first)
+            continue;
+        mapping_populate(w->write + first * ARENA_BLOCK, (at - first) * ARENA_BLOCK);
+        for (uint64_t i = first; i < at; i++)
+            atomic_fetch_or_explicit(&w->warm[i / 64], UINT64_C(1) << (i % 64), memory_order_relaxed);
+    }
     errno = saved;
 }

@@ -97,7 +97,7 @@ static inline void next(struct cursor *c, struct item *item)
     assert(whole);
 }
 
-static bool read_wide_u64(struct cursor *c, uint64_t *out)
+static inline bool read_u64(struct cursor *c, uint64_t *out)
 {
     struct item item;
     next(c, &item);
@@ -106,16 +106,6 @@ static bool read_wide_u64(struct cursor *c, uint64_t *out)
     if (item.type == ITEM_INT && item.v.i < 0)
         return refuse(c, COVEY_EPROTO, "is negative");
     *out = item.v.u;
-    return true;
-}
-
-/* Most numbers are small: one byte, and no call. */
-static inline bool read_u64(struct cursor *c, uint64_t *out)
-{
-    assert(c->at < c->end);
-    if (*c->at >= 0x80)
-        return read_wide_u64(c, out);
-    *out = *c->at++;
     return true;
 }
 

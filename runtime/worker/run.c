@@ -253,6 +253,8 @@ covey_status run_local(covey *c, covey_ref ref)
         ctx_give(ctx);
         return COVEY_OK;                /* it found a worker meanwhile */
     }
+    if (m.left_ms >= 0)
+        task.deadline = task.started_at + m.left_ms * MS_NS;
     task.seq = m.seq;
     task.attempt = m.attempt;
     task.job = m.job;

@@ -187,7 +187,7 @@ static struct zygote_child enter(const union packet *packet)
     setvbuf(stdout, line_buffer, _IOLBF, sizeof line_buffer);
     close(self.control);
     self.control = -1;
-    struct zygote_child child = {.proc = r->proc, .token = r->token};
+    struct zygote_child child = {.node = r->node, .proc = r->proc, .token = r->token};
     memcpy(child.dir, dir, r->dir_bytes);
     return child;
 }

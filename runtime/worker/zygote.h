@@ -9,11 +9,11 @@
  *   COVEY_WORKER=FD   be one worker: its record waits on FD
  *
  *   zygote --READY threads------------------------------> node
- *   zygote <--FORK proc token dir env + stdout, stderr--- node
+ *   zygote <--FORK node proc token dir env + stdout, stderr--- node
  *   zygote --FORKED proc pid | FORK_FAILED proc errno---> node
  *   zygote <--KILL proc signal--------------------------- node
  *   zygote --EXITED proc pid status---------------------> node
- *   worker <--FORK proc token dir env-------------------- node   (COVEY_WORKER)
+ *   worker <--FORK node proc token dir env-------------------- node   (COVEY_WORKER)
  *
  * One record a packet: struct zygote_record, then the directory and the
  * environment.  Both ends may be of different builds, so it has a version and
@@ -52,14 +52,16 @@ struct zygote_record {
     int32_t wait_status;    /* EXITED, as of waitpid() */
     uint32_t dir_bytes;     /* FORK: directory with its NUL, after this struct ... */
     uint32_t env_bytes;     /* ... then "K=V", each with its NUL */
-    uint32_t reserved;
+    uint32_t node;          /* FORK: the node's number */
     uint64_t token;
 };
 #define ZYGOTE_RECORD_MAX (sizeof(struct zygote_record) + ZYGOTE_DIR_MAX + ZYGOTE_ADDED_ENV_MAX)
 
 struct zygote_child {
-    uint32_t proc;          /* what to say in the hello at the door of ... */
-    uint64_t token;
+    /* The worker's address: it can bind its socket before it says hello, so that
+     * who hears of it connects at once. */
+    uint32_t node, proc;
+    uint64_t token;         /* of the hello at the door of ... */
     char dir[ZYGOTE_DIR_MAX];
 };
 

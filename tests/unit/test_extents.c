@@ -193,6 +193,25 @@ static void test_waits_for_pages_under_way(void **state)
     fixture_free(f);
 }
 
+/* The budget shrinks below what is already under way: nothing more is asked. */
+static void test_budget_shrinks(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(128);
+    f->sync = false;
+    want(f, 1, 1, 64);
+    assert_int_equal(f->fill_count, 1);
+    f->budget_blocks = 10;
+    want(f, 1, 2, 8);
+    assert_int_equal(f->fill_count, 1);
+    f->fill_count = 0;
+    fill_done(f, f->fill[0].first, f->fill[0].n, true);
+    assert_int_equal(f->granted, 1);
+    assert_int_equal(f->refused, 1);
+    compare(f);
+    fixture_free(f);
+}
+
 static void test_populate_fails(void **state)
 {
     (void)state;
@@ -412,8 +431,8 @@ static void test_large_place_is_kept_whole(void **state)
     uint32_t small_at = small[1]->extent, large_at = large->extent;
     model_close(f, large);
     model_close(f, small[1]);
-    assert_int_equal(lent(f, 2, 1, 8)->extent, small_at);
-    assert_int_equal(lent(f, 1, 11, 128)->extent, large_at);
+    assert_int_equal(lent(f, 1, 11, 8)->extent, small_at); /* it had both places */
+    assert_int_equal(lent(f, 1, 12, 128)->extent, large_at);
     compare(f);
     fixture_free(f);
 }
@@ -568,6 +587,7 @@ int main(void)
         cmocka_unit_test(test_fragmented),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_waits_for_pages_under_way),
+        cmocka_unit_test(test_budget_shrinks),
         cmocka_unit_test(test_populate_fails),
         cmocka_unit_test(test_keep_warm),
         cmocka_unit_test(test_wants_are_bounded),

@@ -25,7 +25,7 @@ struct fixture {
     int64_t now;
 };
 
-static void on_lines(void *io, uint32_t proc, bool is_error, uint64_t dropped, struct span text)
+static bool on_lines(void *io, uint32_t proc, bool is_error, uint64_t dropped, struct span text)
 {
     struct fixture *f = io;
     assert_int_equal(proc, 3);
@@ -33,6 +33,7 @@ static void on_lines(void *io, uint32_t proc, bool is_error, uint64_t dropped, s
     buf_append(&f->heard, text.data, text.len);
     f->dropped += dropped;
     f->errors += is_error;
+    return true;
 }
 
 static const struct logs_ops OPS = {.lines = on_lines};

@@ -460,7 +460,8 @@ static void frames_without_a_peer_to_blame_are_counted(void **state)
     struct frame_header h = header_make(c, 0, 0);
     uint8_t other_version[FRAME_HEADER] = "CVY\x7f";
     (void)state;
-    assert_int_equal(mesh_receive(b->mesh, span_of("GET / HTTP/1.1\r\n", 16), c->now), COVEY_EPROTO);
+    assert_int_equal(mesh_receive(b->mesh, span_of("GET / HTTP/1.1\r\n", 16), c->now),
+                     COVEY_EPROTO);
     assert_int_equal(mesh_receive(b->mesh, span_of(other_version, FRAME_HEADER), c->now),
                      COVEY_EVERSION);
     h.to = c->node[2].addr;

@@ -41,7 +41,7 @@ static int teardown(void **state)
 
 static const char *under(const char *rest)
 {
-    static char path[256];
+    static char path[128];
     snprintf(path, sizeof path, "%s%s", dir.path, rest);
     return path;
 }
@@ -136,7 +136,7 @@ static void test_a_path_too_long_for_sockets(void **state)
 {
     (void)state;
     /* DIR "/n" "/4294967295.4294967295" and a NUL are 108 bytes. */
-    char base[108 - 22 - 2], longer[sizeof base + 1], socket_path[256];
+    char base[108 - 22 - 2], longer[sizeof base + 1], socket_path[PLACE_MAX + 32];
     memset(base, 'd', sizeof base - 1);
     base[0] = '/';
     base[sizeof base - 1] = '\0';
@@ -324,6 +324,8 @@ static void test_pid_files(void **state)
     assert_int_equal(fscanf(file, "%ld", &pid), 1);
     assert_int_equal(pid, getpid());
     fclose(file);
+    places_remove_pid(&places, "head.pid");
+    assert_int_equal(mode_of(under("/c/head.pid")), 0);
 }
 
 static void test_removal_keeps_the_state_unless_told(void **state)
@@ -359,27 +361,29 @@ static void test_removal_does_not_follow_links(void **state)
     assert_int_equal(mode_of(under("/precious/file")), S_IFREG | 0600);
 }
 
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_the_order_of_places, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_relative_directories, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bad_names, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_path_too_long_for_sockets, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_directories_are_made_closed_and_may_be_there, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_state_below_the_runtime_directory, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_planted_link_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_file_in_the_way_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_an_open_directory_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_parent_open_to_others_is_refused_unless_sticky, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_another_users_directory_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_link_to_the_parent_by_another_user_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_lock_is_held_once_and_dies_with_its_process, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_lock_is_no_link, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_pid_files, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_removal_keeps_the_state_unless_told, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_removal_does_not_follow_links, setup, teardown),
+        TEST(test_the_order_of_places),
+        TEST(test_relative_directories),
+        TEST(test_bad_names),
+        TEST(test_addresses),
+        TEST(test_a_path_too_long_for_sockets),
+        TEST(test_directories_are_made_closed_and_may_be_there),
+        TEST(test_state_below_the_runtime_directory),
+        TEST(test_a_planted_link_is_refused),
+        TEST(test_a_file_in_the_way_is_refused),
+        TEST(test_an_open_directory_is_refused),
+        TEST(test_a_parent_open_to_others_is_refused_unless_sticky),
+        TEST(test_another_users_directory_is_refused),
+        TEST(test_a_link_to_the_parent_by_another_user_is_refused),
+        TEST(test_a_lock_is_held_once_and_dies_with_its_process),
+        TEST(test_a_lock_is_no_link),
+        TEST(test_pid_files),
+        TEST(test_removal_keeps_the_state_unless_told),
+        TEST(test_removal_does_not_follow_links),
     };
     return cmocka_run_group_tests_name("places", tests, NULL, NULL);
 }

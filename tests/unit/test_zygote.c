@@ -49,7 +49,7 @@ static int be_worker(void)
     const char *marker = memmem(environ_text, n > 0 ? (size_t)n : 0, "COVEY_PROC=", 11);
     switch ((enum token)child.token) {
     case TOKEN_REPORT:
-        printf("proc %u dir %s added %s marker %s leader %d child-marker %d\n", child.proc, child.dir,
+        printf("node %u proc %u dir %s added %s marker %s leader %d child-marker %d\n", child.node, child.proc, child.dir,
                getenv("ADDED") ? getenv("ADDED") : "-", marker ? strrchr(marker, '.') + 1 : "-",
                getsid(0) == getpid(),
                system("test ${COVEY_PROC#*.} = 0000000011 -a -z \"$COVEY_ZYGOTE$COVEY_WORKER\""));
@@ -163,7 +163,7 @@ static void tell(struct fixture *f, enum zygote_kind kind, uint32_t proc, uint64
 {
     static const char dir[] = "/some/dir", env[] = "ADDED=yes\0OTHER=1";
     union { struct zygote_record r; char bytes[256]; } packet = {.r = {
-        .version = ZYGOTE_VERSION, .kind = kind, .proc = proc, .token = token, .value = value,
+        .version = ZYGOTE_VERSION, .kind = kind, .node = 6, .proc = proc, .token = token, .value = value,
         .dir_bytes = sizeof dir, .env_bytes = sizeof env}};
     memcpy(packet.bytes + sizeof packet.r, dir, sizeof dir);
     memcpy(packet.bytes + sizeof packet.r + sizeof dir, env, sizeof env);
@@ -212,7 +212,7 @@ static void test_worker_is_itself(void **state)
     read_line(f->out[0], line, sizeof line);
     assert_string_equal(line, "printed once\n");    /* by the zygote, not again by the worker */
     read_line(f->out[0], line, sizeof line);
-    assert_string_equal(line, "proc 11 dir /some/dir added yes marker 0000000011 leader 1 "
+    assert_string_equal(line, "node 6 proc 11 dir /some/dir added yes marker 0000000011 leader 1 "
                               "child-marker 0\n");
     read_line(f->err[0], line, sizeof line);
     assert_string_equal(line, "to stderr\n");

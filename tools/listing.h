@@ -1,4 +1,4 @@
-/* output.h - rows on standard output: a table for people, or JSON.
+/* listing.h - rows on standard output: a table for people, or JSON.
  *
  * JSON: one object a line, the first {"schema": "covey.NAME/1"}.  Keys are the
  * columns' names, which carry their units; what a column's type is never
@@ -8,8 +8,8 @@
  * A table is shown when it is complete, since widths follow from all rows; the
  * query's limit bounds them.
  */
-#ifndef COVEY_TOOLS_OUTPUT_H
-#define COVEY_TOOLS_OUTPUT_H
+#ifndef COVEY_TOOLS_LISTING_H
+#define COVEY_TOOLS_LISTING_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,16 +22,16 @@ struct column {
     enum column_type type;
 };
 
-struct output;
+struct listing;
 
-/* NULL: out of memory.  @columns is borrowed until output_close(). */
-struct output *output_open(FILE *f, const char *schema, const struct column *columns,
+/* NULL: out of memory.  @columns is borrowed until listing_close(). */
+struct listing *listing_open(FILE *f, const char *schema, const struct column *columns,
                            uint32_t count, bool json);
 /* @cells[i] belongs to column i; missing ones are empty, more are ignored. */
-void output_row(struct output *o, const char *const *cells, uint32_t count);
-uint32_t output_rows(const struct output *o);
+void listing_row(struct listing *o, const char *const *cells, uint32_t count);
+uint32_t listing_rows(const struct listing *o);
 /* False: memory ran out or writing failed, and something is missing. */
-bool output_close(struct output **output);
+bool listing_close(struct listing **listing);
 
 /* @text as a JSON string, quotes included. */
 void json_string(FILE *f, const char *text);

@@ -1,5 +1,5 @@
-/* daemon.c - see daemon.h for the contract. */
-#include "daemon.h"
+/* launch.c - see launch.h for the contract. */
+#include "launch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,23 +48,24 @@ static void become_daemon(char *const argv[], int ready_fd, int log_fd, bool bou
     _exit(1);
 }
 
-static int open_log(struct daemon *d, const char *command, const struct places *p)
+/* STATE/node.log, the one of the run before as node.log.old. */
+static int open_log(struct launched *d, const char *command, const struct places *p)
 {
-    char dir[PLACE_MAX + 8];
-    snprintf(dir, sizeof dir, "%s/logs", p->state);
-    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+    char old[sizeof d->log + 8];
+    snprintf(d->log, sizeof d->log, "%s/%s.log", p->state, command + 1);
+    snprintf(old, sizeof old, "%s.old", d->log);
+    if (rename(d->log, old) != 0 && errno != ENOENT)
         return -1;
-    snprintf(d->log, sizeof d->log, "%s/%s.log", dir, command + 1);
     return open(d->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
-covey_status daemon_spawn(struct daemon *d, const char *command, const struct places *p,
+covey_status launch_daemon(struct launched *d, const char *command, const struct places *p,
                           const struct cluster_options *options, char *why, size_t why_size)
 {
     struct argv argv = {0};
     int ready[2] = {-1, -1};
     pid_t parent = getpid();
-    *d = DAEMON_NONE;
+    *d = LAUNCHED_NONE;
     argv_add(&argv, "covey");
     argv_add(&argv, "%s", command);
     argv_add(&argv, "--name=%s", p->name);
@@ -89,13 +90,13 @@ covey_status daemon_spawn(struct daemon *d, const char *command, const struct pl
         snprintf(why, why_size, "fork: %s", strerror(errno));
         return COVEY_ESYSTEM;
     }
-    /* Ours, and not reaped before daemon_kill(): the pid cannot be another's. */
+    /* Ours, and not reaped before launch_kill(): the pid cannot be another's. */
     d->pidfd = (int)syscall(SYS_pidfd_open, d->pid, 0);
     return COVEY_OK;
 }
 
 /* The end of the daemon's log, as one line. */
-static void last_words(const struct daemon *d, char *out, size_t size)
+static void last_words(const struct launched *d, char *out, size_t size)
 {
     char text[LAST_WORDS_BYTES];
     int fd = open(d->log, O_RDONLY | O_CLOEXEC);
@@ -132,7 +133,7 @@ static bool read_word(int fd, int64_t deadline, char *word, size_t size)
     return true;
 }
 
-covey_status daemon_wait_ready(struct daemon *d, int64_t deadline, char *why, size_t why_size)
+covey_status launch_wait_ready(struct launched *d, int64_t deadline, char *why, size_t why_size)
 {
     static const char failed[] = "failed: ";
     char word[512];
@@ -151,7 +152,7 @@ covey_status daemon_wait_ready(struct daemon *d, int64_t deadline, char *why, si
     return COVEY_ESYSTEM;
 }
 
-void daemon_kill(struct daemon *d)
+void launch_kill(struct launched *d)
 {
     if (d->pid <= 0)
         return;
@@ -164,7 +165,7 @@ void daemon_kill(struct daemon *d)
     d->pid = 0;
 }
 
-void daemon_close(struct daemon *d)
+void launch_close(struct launched *d)
 {
     if (d->ready_fd >= 0)
         close(d->ready_fd);

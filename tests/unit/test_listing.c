@@ -1,4 +1,4 @@
-/* test_output.c - tables and JSON of the command line. */
+/* test_listing.c - tables and JSON of the command line. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "output.h"
+#include "listing.h"
 
 static const struct column columns[] = {
     {"name", COLUMN_TEXT}, {"run_ms", COLUMN_NUMBER}, {"size_bytes", COLUMN_BYTES},
@@ -19,11 +19,11 @@ static char *printed(bool json, const char *const rows[][3], size_t count)
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
-    struct output *o = output_open(f, "covey.test/1", columns, 3, json);
+    struct listing *o = listing_open(f, "covey.test/1", columns, 3, json);
     for (size_t i = 0; i < count; i++)
-        output_row(o, rows[i], 3);
-    assert_int_equal(output_rows(o), count);
-    assert_true(output_close(&o));
+        listing_row(o, rows[i], 3);
+    assert_int_equal(listing_rows(o), count);
+    assert_true(listing_close(&o));
     assert_null(o);
     fclose(f);
     return text;
@@ -120,5 +120,5 @@ int main(void)
         cmocka_unit_test(strings_are_valid_json),
         cmocka_unit_test(numbers_are_those_of_json),
     };
-    return cmocka_run_group_tests_name("output", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("listing", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* output.c - see output.h for the contract. */
-#include "output.h"
+/* listing.c - see listing.h for the contract. */
+#include "listing.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 
 #define COLUMN_GAP 2
 
-struct output {
+struct listing {
     FILE *f;
     const struct column *columns;   /* borrowed */
     uint32_t column_count, row_count, row_cap;
@@ -86,7 +86,7 @@ bool json_is_number(const char *text)
     return *s == 0;
 }
 
-static void json_row(struct output *o, const char *const *cells, uint32_t count)
+static void json_row(struct listing *o, const char *const *cells, uint32_t count)
 {
     for (uint32_t i = 0; i < o->column_count; i++) {
         const char *cell = i < count ? cells[i] : "";
@@ -126,7 +126,7 @@ static char *shown_cell(const struct column *column, const char *cell)
     return copy;
 }
 
-static bool grow(struct output *o)
+static bool grow(struct listing *o)
 {
     uint32_t cap = o->row_cap ? o->row_cap * 2 : 64;
     char **cells = reallocarray(o->cells, cap, o->column_count * sizeof *cells);
@@ -137,7 +137,7 @@ static bool grow(struct output *o)
     return true;
 }
 
-static void keep_row(struct output *o, const char *const *cells, uint32_t count)
+static void keep_row(struct listing *o, const char *const *cells, uint32_t count)
 {
     if (o->row_count == o->row_cap && !grow(o)) {
         o->failed = true;
@@ -151,13 +151,13 @@ static void keep_row(struct output *o, const char *const *cells, uint32_t count)
     o->row_count++;
 }
 
-static const char *cell_at(const struct output *o, uint32_t row, uint32_t column)
+static const char *cell_at(const struct listing *o, uint32_t row, uint32_t column)
 {
     const char *cell = o->cells[(size_t)row * o->column_count + column];
     return cell ? cell : "";
 }
 
-static void print_cell(const struct output *o, uint32_t column, const char *text, int width)
+static void print_cell(const struct listing *o, uint32_t column, const char *text, int width)
 {
     int pad = width - width_of(text);
     bool right = o->columns[column].type != COLUMN_TEXT, last = column + 1 == o->column_count;
@@ -166,7 +166,7 @@ static void print_cell(const struct output *o, uint32_t column, const char *text
         fprintf(o->f, "%*s", (right ? 0 : pad) + COLUMN_GAP, "");
 }
 
-static void print_table(struct output *o)
+static void print_table(struct listing *o)
 {
     int *width = calloc(o->column_count, sizeof *width);
     if (!width) {
@@ -193,10 +193,10 @@ static void print_table(struct output *o)
 
 /* ---- both --------------------------------------------------------------------------- */
 
-struct output *output_open(FILE *f, const char *schema, const struct column *columns,
+struct listing *listing_open(FILE *f, const char *schema, const struct column *columns,
                            uint32_t count, bool json)
 {
-    struct output *o = calloc(1, sizeof *o);
+    struct listing *o = calloc(1, sizeof *o);
     if (!o)
         return NULL;
     o->f = f;
@@ -208,7 +208,7 @@ struct output *output_open(FILE *f, const char *schema, const struct column *col
     return o;
 }
 
-void output_row(struct output *o, const char *const *cells, uint32_t count)
+void listing_row(struct listing *o, const char *const *cells, uint32_t count)
 {
     if (!o->json) {
         keep_row(o, cells, count);
@@ -218,15 +218,15 @@ void output_row(struct output *o, const char *const *cells, uint32_t count)
     o->row_count++;
 }
 
-uint32_t output_rows(const struct output *o)
+uint32_t listing_rows(const struct listing *o)
 {
     return o->row_count;
 }
 
-bool output_close(struct output **output)
+bool listing_close(struct listing **listing)
 {
-    struct output *o = *output;
-    *output = NULL;
+    struct listing *o = *listing;
+    *listing = NULL;
     if (!o->json)
         print_table(o);
     bool ok = !o->failed && fflush(o->f) == 0 && !ferror(o->f);

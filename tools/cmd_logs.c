@@ -1,0 +1,200 @@
+/* cmd_logs.c - covey logs ID: what a worker printed, and what it prints on.
+ *
+ * The node answers with the last lines.  To follow, its file is read, which is
+ * on this machine: the node writes whole lines, and puts a full file aside
+ * (node/logs.h), so a file that is another one now is read to its end first.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "cmd.h"
+#include "core/rows.h"
+#include "io/mono.h"
+
+#define LIMIT_DEFAULT 1000
+#define FOLLOW_MS 100           /* between two looks at the file */
+#define ALIVE_MS 1000           /* between two questions whether the worker lives */
+
+struct search {
+    const char *id;
+    char found[32];             /* the worker; "" if there is none */
+};
+
+static bool is_worker_id(const char *id)
+{
+    uint64_t number;
+    return id[0] == 'w' && args_uint(id + 1, &number) && number > 0 && number <= UINT32_MAX;
+}
+
+static bool is_task_id(const char *id)
+{
+    unsigned proc;
+    unsigned long long number;
+    int len = 0;
+    return sscanf(id, "t%u.%llu%n", &proc, &number, &len) == 2 && id[len] == 0;
+}
+
+/* ---- which worker ------------------------------------------------------------------------ */
+
+/* Columns by rows.h: a task's id is the first, its worker the fifth. */
+enum { TASK_ID_COLUMN = 0, TASK_WORKER_COLUMN = 4 };
+
+static void on_task(void *ctx, const char *const *cells, uint32_t columns)
+{
+    struct search *s = ctx;
+    if (columns > TASK_WORKER_COLUMN && strcmp(cells[TASK_ID_COLUMN], s->id) == 0)
+        snprintf(s->found, sizeof s->found, "%s", cells[TASK_WORKER_COLUMN]);
+}
+
+static void on_worker(void *ctx, const char *const *cells, uint32_t columns)
+{
+    struct search *s = ctx;
+    if (columns > 0 && strcmp(cells[0], s->id) == 0)
+        snprintf(s->found, sizeof s->found, "%s", cells[0]);
+}
+
+static covey_status search(struct query *query, enum query_what what, query_row_fn fn,
+                           struct search *s)
+{
+    uint64_t dropped;
+    const struct query_request request = {.to = query_node(query), .what = what,
+                                          .limit = ROWS_LIMIT_MAX};
+    s->found[0] = 0;
+    return query_ask(query, &request, QUERY_ANSWER_MS, fn, s, &dropped);
+}
+
+/* The worker that @id means; a task's printing stands in its worker's log. */
+static int find_worker(const struct cli *cli, struct query *query, const char *id, char out[32])
+{
+    struct search s = {.id = id};
+    if (is_worker_id(id)) {
+        snprintf(out, 32, "%s", id);
+        return CLI_GO;
+    }
+    covey_status result = search(query, QUERY_TASKS, on_task, &s);
+    if (result != COVEY_OK)
+        return cli_fail_status(cli, result, query_why(query));
+    if (!s.found[0])
+        return cli_fail(cli, STATUS_WORK, "covey list tasks shows those that are remembered.",
+                        "no task %s is known, or it has not run yet", id);
+    if (!cli->quiet)
+        fprintf(stderr, "covey logs: %s ran in %s; this is what %s printed\n", id, s.found, s.found);
+    memcpy(out, s.found, sizeof s.found);
+    return CLI_GO;
+}
+
+static bool is_alive(struct query *query, const char *worker)
+{
+    struct search s = {.id = worker};
+    return search(query, QUERY_WORKERS, on_worker, &s) == COVEY_OK && s.found[0];
+}
+
+/* ---- printing ------------------------------------------------------------------------------ */
+
+struct printed { uint64_t lines; };
+
+static void on_line(void *ctx, const char *const *cells, uint32_t columns)
+{
+    struct printed *p = ctx;
+    if (columns > 0)
+        puts(cells[0]);
+    p->lines++;
+}
+
+static int print_last(const struct cli *cli, struct query *query, const char *worker, uint64_t limit)
+{
+    struct printed printed = {0};
+    uint64_t dropped = 0;
+    const struct query_request request = {.to = query_node(query), .what = QUERY_LOG,
+                                          .limit = (uint32_t)limit, .id = worker};
+    covey_status result = query_ask(query, &request, QUERY_ANSWER_MS, on_line, &printed, &dropped);
+    if (result != COVEY_OK)
+        return cli_fail_status(cli, result, query_why(query));
+    if (dropped && !cli->quiet)
+        fprintf(stderr, "covey logs: %llu lines before these are not shown; --limit N shows more\n",
+                (unsigned long long)dropped);
+    if (printed.lines == 0 && !cli->quiet)
+        fprintf(stderr, "covey logs: %s has printed nothing, or is no worker\n", worker);
+    return STATUS_OK;
+}
+
+static void copy_rest(FILE *f)
+{
+    char buf[64 * 1024];
+    size_t n;
+    clearerr(f);
+    while ((n = fread(buf, 1, sizeof buf, f)) > 0)
+        fwrite(buf, 1, n, stdout);
+    fflush(stdout);
+}
+
+static bool is_same_file(FILE *f, const char *path)
+{
+    struct stat open_one, named;
+    return fstat(fileno(f), &open_one) == 0 && stat(path, &named) == 0 &&
+           open_one.st_ino == named.st_ino && open_one.st_dev == named.st_dev;
+}
+
+/* Until the worker ends or nobody reads. */
+static int follow(struct query *query, const struct places *p, const char *worker)
+{
+    char path[PLACE_MAX + 64];
+    FILE *f = NULL;
+    int64_t next_look = 0;
+    bool alive = true;
+    snprintf(path, sizeof path, "%s/logs/worker-%s.log", p->state, worker + 1);
+    while (alive && !ferror(stdout)) {
+        if (mono_ns() >= next_look) {
+            alive = is_alive(query, worker);
+            next_look = mono_ns() + ALIVE_MS * MS_NS;
+        }
+        if (f)
+            copy_rest(f);       /* after the look: nothing comes behind its last word */
+        if (f && !is_same_file(f, path)) {
+            fclose(f);
+            f = NULL;
+        }
+        if (!f && (f = fopen(path, "re")))
+            continue;
+        if (alive)
+            poll(NULL, 0, FOLLOW_MS);
+    }
+    if (f) {
+        copy_rest(f);
+        fclose(f);
+    }
+    return STATUS_OK;
+}
+
+int cmd_logs(struct cli *cli, int argc, char **argv)
+{
+    bool on = false;
+    uint64_t limit = LIMIT_DEFAULT;
+    const struct arg_option options[] = {
+        {"follow", 'f', ARG_FLAG, &on, NULL, "print all of it, and go on until the worker ends"},
+        {"limit", 0, ARG_UINT, &limit, "N", "the last N lines (default: 1000)"},
+        {0},
+    };
+    struct places p;
+    struct query *query;
+    char worker[32];
+    int words, status = cli_parse(cli, options, ARGS_MIXED, argc, argv, &words);
+    if (status == CLI_GO)
+        status = cli_words(cli, words, 1, 1);
+    if (status == CLI_GO && !is_worker_id(argv[1]) && !is_task_id(argv[1]))
+        status = cli_fail(cli, STATUS_USAGE, "covey list workers and covey list tasks show them.",
+                          "'%s' is no ID: w3 is a worker, t5.12 a task", argv[1]);
+    if (status == CLI_GO && (limit == 0 || limit > ROWS_LIMIT_MAX))
+        status = cli_fail(cli, STATUS_USAGE, NULL, "--limit must be 1 to %u", ROWS_LIMIT_MAX);
+    if (status == CLI_GO)
+        status = cli_query(cli, &p, &query);
+    if (status != CLI_GO)
+        return status;
+    status = find_worker(cli, query, argv[1], worker);
+    if (status == CLI_GO)
+        status = on ? follow(query, &p, worker) : print_last(cli, query, worker, limit);
+    query_close(&query);
+    return status;
+}
