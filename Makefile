@@ -20,7 +20,7 @@ SOVERSION := 0
 
 CORE_LIB := buf exec exec_record frame link map mesh owner owner_borrow owner_lease owner_object \
     owner_task scratch
-CORE_DAEMON := blocks extents extents_check extents_walk node node_adopt node_death node_history \
+CORE_DAEMON := blocks extents extents_check extents_walk head node node_adopt node_death node_history \
     node_lease node_list node_package node_procs node_queue node_recall resources
 WIRE := value walk wire_decode wire_encode wire_schema
 STORE_LIB := copy frees mapping store wants window
@@ -51,15 +51,17 @@ EXAMPLE_PARTS_fashion_grid := fashion_data fashion_tasks mlp
 EXAMPLE_LIBS_fashion_grid = $(LIBS_BLAS) $(LIBS_Z) -lm
 EXAMPLE_LIBS_own_loop = $(LIBS_UV)
 
-UNIT := args budget buf door exec exec_model extents head_process keeper link listing logs map mesh node \
+UNIT := args budget buf door exec exec_model extents head_link head_process keeper link listing logs map mesh node \
     node_lists node_model places port record store store_nomem value wire wire_hostile zwatch zygote
 # These count on __wrap_malloc to let the n-th allocation fail.
 UNIT_WRAP := exec exec_model link map mesh node_model store_nomem
 SIM := machine main net process program world
 FUZZ := frame value wire
-CLUSTER_TESTS :=
-# Under the sanitizers these make little sense or take too long.
-CLUSTER_TESTS_SLOW :=
+# With real processes: scripts, and the programs that they run.
+CLUSTER_TESTS := cli lists
+CLUSTER_PROGRAMS := talker
+# These build and install, which is no different under a sanitizer.
+CLUSTER_TESTS_RELEASE := tools
 
 # ---- flags ----------------------------------------------------------------------
 
@@ -125,6 +127,7 @@ STATIC := $(OUT)/libcovey.a
 INTERNAL := $(OBJ)/internal.a
 RUN_TESTS := build/run-tests
 EXAMPLE_BIN := $(EXAMPLES:%=$(OUT)/examples/%)
+CLUSTER_BIN := $(CLUSTER_PROGRAMS:%=$(OUT)/tests/cluster/%)
 UNIT_BIN := $(UNIT:%=$(OUT)/tests/unit/test_%)
 SIM_BIN := $(if $(SIM),$(OUT)/tests/sim)
 REPLAY_BIN := $(FUZZ:%=$(OUT)/tests/replay_%)
@@ -186,6 +189,11 @@ $(EXAMPLE_BIN): $(OUT)/examples/%: $$(call example_objects,$$*) $(SHARED)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $(call example_objects,$*) -L$(OUT) -lcovey '-Wl,-rpath,$$ORIGIN/..' $(EXAMPLE_LIBS_$*) -lm -o $@
 
+$(CLUSTER_BIN): $(OUT)/tests/cluster/%: $(OBJ)/tests/cluster/%.o $(SHARED)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $< -L$(OUT) -lcovey '-Wl,-rpath,$$ORIGIN/../..' -o $@
+
 WRAP := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
 $(UNIT_BIN): $(OUT)/tests/unit/test_%: $(OBJ)/tests/unit/test_%.o $(INTERNAL)
 	@mkdir -p $(@D)
@@ -241,18 +249,17 @@ TESTS_SIM := $(if $(SIM),'plain:$(OUT)/tests/sim --seeds $(SEEDS)')
 TESTS_FUZZ := $(foreach f,$(FUZZ),'$(OUT)/tests/replay_$(f) tests/fuzz/corpus/$(f)')
 TESTS_EXAMPLES := $(EXAMPLE_BIN:%=plain:%)
 TESTS_CLUSTER := $(CLUSTER_TESTS:%=tests/cluster/test_%.sh)
-TESTS_SLOW := $(CLUSTER_TESTS_SLOW:%=tests/cluster/test_%.sh)
-TESTS_TOOLS := tests/cluster/test_tools.sh
+TESTS_RELEASE := $(CLUSTER_TESTS_RELEASE:%=tests/cluster/test_%.sh)
 
 TESTS := $(TESTS_UNIT) $(TESTS_SIM) $(TESTS_FUZZ) $(TESTS_CLUSTER) $(TESTS_EXAMPLES)
 ifeq ($(VARIANT),release)
-TESTS += $(TESTS_SLOW) $(TESTS_TOOLS)
+TESTS += $(TESTS_RELEASE)
 endif
 
 test: deps ## install what is missing, build, run all tests
 	@$(MAKE) --no-print-directory test-built
 
-test-built: all $(UNIT_BIN) $(SIM_BIN) $(REPLAY_BIN) $(RUN_TESTS)
+test-built: all $(UNIT_BIN) $(SIM_BIN) $(REPLAY_BIN) $(CLUSTER_BIN) $(RUN_TESTS)
 	@$(TEST_ENV) $(RUN_TESTS) -t $(TEST_SECONDS) $(TESTS)
 
 asan tsan: ## tests under AddressSanitizer with UBSan; under ThreadSanitizer
@@ -296,7 +303,7 @@ lint-built: $(call objects,$(LIB_SRC) $(DAEMON_SRC) $(TOOL_SRC) tools/covey.c)
 .PHONY: list-sources
 list-sources:
 	@printf '%s\n' $(LIB_SRC) $(DAEMON_SRC) $(TOOL_SRC) tools/covey.c tools/run-tests.c \
-	    $(patsubst %,examples/%.c,$(EXAMPLES) $(EXAMPLE_PARTS)) $(UNIT:%=tests/unit/test_%.c) $(SIM:%=tests/sim/%.c) \
+	    $(patsubst %,examples/%.c,$(EXAMPLES) $(EXAMPLE_PARTS)) $(UNIT:%=tests/unit/test_%.c) $(SIM:%=tests/sim/%.c) $(CLUSTER_PROGRAMS:%=tests/cluster/%.c) \
 	    $(FUZZ:%=tests/fuzz/fuzz_%.c) $(if $(FUZZ),tests/fuzz/replay.c tests/fuzz/make_corpus.c)
 
 # ---- install --------------------------------------------------------------------------
@@ -331,6 +338,6 @@ help: ## print this
 	@echo '  variables: VARIANT=release|asan|tsan WERROR=1 V=1 SEEDS=n FUZZ_SECONDS=n PREFIX= DESTDIR='
 
 DEPENDENCIES := $(sort $(COMMAND_OBJ) $(call objects,$(UNIT:%=tests/unit/test_%.c) \
-    $(SIM:%=tests/sim/%.c) $(FUZZ:%=tests/fuzz/fuzz_%.c) tests/fuzz/replay.c \
+    $(SIM:%=tests/sim/%.c) $(CLUSTER_PROGRAMS:%=tests/cluster/%.c) $(FUZZ:%=tests/fuzz/fuzz_%.c) tests/fuzz/replay.c \
     $(patsubst %,examples/%.c,$(EXAMPLES) $(EXAMPLE_PARTS))))
 -include $(DEPENDENCIES:.o=.d)

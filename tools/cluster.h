@@ -14,7 +14,7 @@
 #include "io/places.h"
 
 #define CLUSTER_START_MS 10000  /* until both daemons are ready */
-#define CLUSTER_LEAVE_MS 8000   /* after the grace, until what remains is killed */
+#define CLUSTER_LEAVE_MS 4000   /* after the grace, until what remains is killed */
 
 /* What is refused at once, as a slip of the finger. */
 #define CLUSTER_CPUS_MAX 65536

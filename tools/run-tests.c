@@ -38,6 +38,7 @@
 
 #define TEST_SECONDS 120        /* when -t does not say otherwise */
 #define TEST_ARGS_MAX 64
+#define REAP_EVERY_MS 50        /* orphans of a test that runs */
 #define LEFTOVER_WAIT_MS 2000   /* for a daemon that is on its way out */
 #define OUTPUT_SHOWN_MAX (64l * 1024) /* of a failing test, from its end */
 #define TEMPLATE "/tmp/covey-test.XXXXXX" /* short: ipc paths have 108 bytes */
@@ -180,25 +181,38 @@ static void become_test(char *const argv[], int output_fd)
     _exit(127);
 }
 
+/* Reap what has ended.  Orphans of the test come to us while it runs, and a
+ * test that waits for one of them to be gone is not to wait for us.  True, with
+ * *@status, if @pid was among them. */
+static bool reap(pid_t pid, int *status)
+{
+    int one;
+    bool ended = false;
+    for (pid_t who; (who = waitpid(-1, &one, WNOHANG)) > 0;) {
+        if (who == pid) {
+            *status = one;
+            ended = true;
+        }
+    }
+    return ended;
+}
+
 /* The wait status; -1: its time was up and it is dead now. */
 static int wait_for(pid_t pid, long seconds)
 {
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0), status = 0;
     struct pollfd p = {fd, POLLIN, 0};
     long until = now_ms() + seconds * 1000;
-    int ready = 0;
-    do {
-        long left = until - now_ms();
-        ready = poll(&p, 1, left > 0 ? (int)left : 0);
-    } while (ready < 0 && errno == EINTR);
-    if (ready == 0)
-        kill(-pid, SIGKILL);
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    bool ended = false;
+    while (!ended && now_ms() < until) {
+        poll(&p, 1, REAP_EVERY_MS);
+        ended = reap(pid, &status);
+    }
     close(fd);
     kill(-pid, SIGKILL);        /* its group, where there still is one */
-    return ready == 0 ? -1 : status;
+    if (!ended)
+        waitpid(pid, NULL, 0);
+    return ended ? status : -1;
 }
 
 /* ---- results -------------------------------------------------------------------- */

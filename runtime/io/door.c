@@ -329,7 +329,8 @@ static void explain(covey_status status, const char *dir, char *why, size_t why_
         return; /* somebody who knew more has spoken */
     switch (status) {
     case COVEY_ENOCLUSTER:
-        snprintf(why, why_size, "no node listens at %s/" DOOR_NAME "; start one with: covey start", dir);
+        snprintf(why, why_size, "no node listens at %s/" DOOR_NAME "; start one with: covey start",
+                 dir);
         break;
     case COVEY_EREFUSED:
         snprintf(why, why_size, "%s/" DOOR_NAME " belongs to another user's process", dir);

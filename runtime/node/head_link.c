@@ -30,6 +30,7 @@ struct head_link {
     void *io;
     enum state state;
     struct identity head;
+    uint32_t connections;       /* so far */
     int pidfd;                  /* owned; -1: ABSENT */
     struct watch *watch;        /* owned, of pidfd */
     struct mesh *mesh;          /* owned; NULL: ABSENT */
@@ -142,8 +143,11 @@ static void join(struct head_link *l, const struct identity *head, int64_t now)
         return;     /* a head that was killed leaves its file */
     l->pidfd = pidfd;
     fcntl(pidfd, F_SETFD, FD_CLOEXEC);
+    struct addr self = l->config.self;
+    uint32_t count = l->connections++ & ((1u << HEAD_LINK_COUNT_BITS) - 1);
+    self.inc = self.inc << HEAD_LINK_COUNT_BITS | count;
     if (watch_open(&l->watch, l->config.loop, pidfd, on_head_end, l) != COVEY_OK
-        || mesh_new(&l->mesh, l->config.self, &CODEC, &MESH_OPS, l) != COVEY_OK) {
+        || mesh_new(&l->mesh, self, &CODEC, &MESH_OPS, l) != COVEY_OK) {
         leave(l);
         return;
     }

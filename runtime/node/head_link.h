@@ -1,8 +1,10 @@
 /* head_link.h - the node's connection to the head, which may come and go.
  *
  * The head's address is the same in every life of it, and links count frames:
- * so what a node has with one head cannot go on with the next.  Each head gets
- * a mesh of its own here, beside the one for this machine's processes.
+ * so what a node has with one head cannot go on with the next.  Each connection
+ * gets a mesh of its own here, beside the one for this machine's processes, and
+ * an incarnation of its own, so that neither side ever takes a late frame of one
+ * for the other's: the node's, and HEAD_LINK_COUNT_BITS that count connections.
  *
  *          head.pid names           NODE_JOINED
  *   ABSENT ---------------> JOINING -----------> JOINED
@@ -27,6 +29,8 @@
 #define HEAD_LINK_LOOK_JOINED (2 * SECOND_NS)   /* ... and for another one */
 #define HEAD_LINK_STATE_MIN (100 * MS_NS)   /* between two reports */
 #define HEAD_LINK_STATE_MAX (1 * SECOND_NS) /* without a change */
+
+#define HEAD_LINK_COUNT_BITS 12
 
 struct head_link;
 

@@ -1,10 +1,12 @@
 /* keeper.c - the node's side of the keeper; see keeper.h for the contract. */
 #include "node/keeper.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -199,4 +201,20 @@ covey_status keeper_next(struct keeper *k, struct keeper_event *out)
     if (n == (ssize_t)sizeof *out)
         return COVEY_OK;
     return n < 0 && errno == EAGAIN ? COVEY_EAGAIN : COVEY_ECLOSED;
+}
+
+void keeper_remove_sockets(const char *dir, uint32_t node)
+{
+    char mine[16];
+    int mine_len = snprintf(mine, sizeof mine, "%u.", (unsigned)node);
+    DIR *d = opendir(dir);
+    if (!d)
+        return;
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        bool ours = strncmp(e->d_name, mine, (size_t)mine_len) == 0
+                    || strcmp(e->d_name, "door") == 0 || strcmp(e->d_name, "node.pid") == 0;
+        if (ours)
+            unlinkat(dirfd(d), e->d_name, 0);
+    }
+    closedir(d);
 }

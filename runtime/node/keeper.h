@@ -80,4 +80,8 @@ covey_status keeper_sweep(struct keeper *keeper, uint32_t proc, pid_t pid);
 /* COVEY_EAGAIN: nothing more.  COVEY_ECLOSED: the keeper is dead. */
 covey_status keeper_next(struct keeper *keeper, struct keeper_event *out);
 
+/* The sockets of @node's processes, the door and node.pid: what the keeper does
+ * in the end; for a node whose keeper was killed. */
+void keeper_remove_sockets(const char *dir, uint32_t node);
+
 #endif

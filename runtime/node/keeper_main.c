@@ -3,7 +3,6 @@
  * One thread, one poll over the node's socket and SIGCHLD.  Small and plain: it
  * is what cleans up when all else failed.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -45,18 +44,7 @@ static struct {
 static _Noreturn void end_everything(void)
 {
     family_end(KEEPER_END_WAIT_MS);
-    char mine[16];
-    int mine_len = snprintf(mine, sizeof mine, "%u.", (unsigned)self.node);
-    DIR *dir = opendir(self.dir);
-    if (dir) {
-        for (struct dirent *e; (e = readdir(dir)) != NULL;) {
-            bool ours = strncmp(e->d_name, mine, (size_t)mine_len) == 0
-                        || strcmp(e->d_name, "door") == 0 || strcmp(e->d_name, "node.pid") == 0;
-            if (ours)
-                unlinkat(dirfd(dir), e->d_name, 0);
-        }
-        closedir(dir);
-    }
+    keeper_remove_sockets(self.dir, self.node);
     _exit(0);
 }
 

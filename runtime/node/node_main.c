@@ -285,8 +285,10 @@ static void close_all(struct daemon *d)
      * until then. */
     if (!keeper_close(&d->keeper, KEEPER_WAIT_MS))
         fprintf(stderr, "covey node: the keeper does not end; processes may be left\n");
-    if (d->keeper_died)
+    if (d->keeper_died) {
         family_end(KEEPER_END_WAIT_MS);
+        keeper_remove_sockets(d->places->dir, NODE_NUMBER);
+    }
     if (d->arena)
         arena_free(&d->arena);
     map_fini(&d->full);

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash disable=SC2034,SC2317
 # harness.sh - what tests with real processes share.  Sourced, not run.
 #
 # A test sources this, calls `t` and `run`, and ends with `finish`.  Results are
@@ -92,8 +92,12 @@ until_true()
 # Process numbers of a running cluster; pid_of head|node NAME.
 pid_of() { cat "$COVEY_DIR/$2/$1.pid"; }
 # A process that is dead and not yet reaped counts as dead.
-is_dead() { ! grep -q '^State:[[:space:]]*[^ZX]' "/proc/$1/status" 2>/dev/null; }
-is_alive() { ! is_dead "$1"; }
+is_dead() { ! grep -qE '^State:[[:space:]]+[^ZX]' "/proc/$1/status" 2>/dev/null; }
+are_dead() { for pid; do is_dead "$pid" || return 1; done; }
+are_alive() { for pid; do ! is_dead "$pid" || return 1; done; }
+no_match() { [ ! -e "$1" ]; }   # of a pattern that the caller expands
+# Does a cluster answer?
+answers() { "$covey" status "$@" >/dev/null 2>&1; }
 
 # Nothing of cluster NAME is left but its state: no socket, lock or number.
 nothing_left()
@@ -107,13 +111,9 @@ nothing_left()
         esac
     done
     # No process either that names this directory in its environment or arguments.
-    for env in /proc/[0-9]*/cmdline; do
-        if tr '\0' ' ' <"$env" 2>/dev/null | grep -q -- "^covey _.* --name=$1 "; then
-            pid=${env#/proc/}
-            is_dead "${pid%/*}" && continue
-            tr '\0' '\n' <"/proc/${pid%/*}/environ" 2>/dev/null | grep -qxF "COVEY_DIR=$COVEY_DIR" ||
-                continue
-            echo "# still runs: ${pid%/*}"
+    for pid in $(pgrep -f -- "^covey _.* --name=$1( |\$)"); do
+        if ! is_dead "$pid" && grep -qzxF "COVEY_DIR=$COVEY_DIR" 2>/dev/null <"/proc/$pid/environ"; then
+            echo "# still runs: $pid"
             return 1
         fi
     done

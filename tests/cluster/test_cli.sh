@@ -1,7 +1,7 @@
 #!/bin/bash
 # test_cli.sh - the covey command: what it prints, what it returns, what it
 # leaves behind.
-# shellcheck disable=SC2016 source=tests/cluster/harness.sh
+# shellcheck disable=SC2016,SC2317 source=tests/cluster/harness.sh
 . "$(dirname "$0")/harness.sh"
 
 # ---- words -----------------------------------------------------------------------
@@ -68,7 +68,7 @@ t 'start tells how to use it' both 'covey run' 'covey stop'
 t 'its directory is closed to others' [ "$(stat -c %a "$COVEY_DIR/default")" = 700 ]
 head=$(pid_of head default)
 node=$(pid_of node default)
-t 'head and node live' bash -c "kill -0 $head && kill -0 $node"
+t 'head and node live' are_alive "$head" "$node"
 run "$covey" start
 t 'a second start: status 4' status_is 4
 t 'a second start: what to do' err_has 'covey stop'
@@ -120,13 +120,12 @@ for victim in head node both; do
     head=$(pid_of head default)
     node=$(pid_of node default)
     case $victim in
-    head) kill -9 "$head" ;;
-    node) kill -9 "$node" ;;
-    both) kill -9 "$head" "$node" ;;
+    head) killed=("$head") ;;
+    node) killed=("$node") ;;
+    both) killed=("$head" "$node") ;;
     esac
-    t "$victim killed: it dies" until_true bash -c "
-        { [ $victim = node ] || ! kill -0 $head 2>/dev/null; } &&
-        { [ $victim = head ] || ! kill -0 $node 2>/dev/null; }"
+    kill -9 "${killed[@]}"
+    t "$victim killed: dead" until_true are_dead "${killed[@]}"
     run "$covey" stop --grace 1
     t "$victim killed: stop is status 0" status_is 0
     t "$victim killed: the head is gone" is_dead "$head"
@@ -138,16 +137,18 @@ run "$covey" start --cpus 1 --store 32M -q
 head=$(pid_of head default)
 node=$(pid_of node default)
 kill -9 "$head" "$node"
-until_true is_dead "$head"
+until_true are_dead "$head" "$node"
 run "$covey" start --cpus 1 --store 32M -q
 t 'start clears what a killed cluster left' status_is 0
-t 'and it works' "$covey" -q status
+t 'and it works' answers
 run "$covey" start
 t 'and it is one' status_is 4
 kill -STOP "$(pid_of node default)"
 run "$covey" stop --grace 0
 t 'a stopped node is killed' status_is 0
 t 'and nothing is left' nothing_left default
+
+no_private() { no_match "$COVEY_DIR"/private-*; }
 
 # ---- run ------------------------------------------------------------------------------------
 
@@ -168,7 +169,7 @@ t 'run at an address without a cluster: status 3' status_is 3
 run "$covey" run --name mine --cpus 1 --store 32M sh -c 'echo "$COVEY_ADDRESS"'
 t 'run --name gives it that name' out_has local:mine
 t 'nothing is left of it' nothing_left mine
-t 'no private cluster is left' bash -c "! ls -d '$COVEY_DIR'/private-* 2>/dev/null"
+t 'no private cluster is left' no_private
 
 mkfifo "$TMPDIR/fifo"
 "$covey" run --cpus 1 --store 32M sh -c "trap 'exit 42' TERM; echo \$\$ >'$TMPDIR/fifo'; while :; do sleep 0.05; done" &
@@ -186,12 +187,12 @@ read -r program <"$TMPDIR/fifo"
 kill -9 $runner
 wait $runner 2>/dev/null
 kill -9 "$program"
-t 'run killed: its cluster ends' until_true bash -c "! ls -d '$COVEY_DIR'/private-* 2>/dev/null"
+t 'run killed: its cluster ends' until_true no_private
 
 run "$covey" start --cpus 1 --store 32M -q
 run "$covey" run sh -c 'echo "$COVEY_ADDRESS"'
 t 'run uses a cluster that runs' out_has local:default
-t 'and leaves it alone' "$covey" -q status
+t 'and leaves it alone' answers
 run "$covey" stop
 t 'which then stops' status_is 0
 
@@ -205,7 +206,7 @@ exec 8>"$life"
 t '_private answers in one line' until_true grep -q '^private-[^ ]* /' "$TMPDIR/answer"
 read -r name dir <"$TMPDIR/answer"
 t '_private names its directory' [ -S "$dir/door" ]
-t 'status by its name' "$covey" -q status --name "$name"
+t 'status by its name' answers --name "$name"
 node=$(pid_of node "$name")
 exec 8>&-
 wait $private

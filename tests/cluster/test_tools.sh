@@ -1,7 +1,7 @@
 #!/bin/bash
 # test_tools.sh - what surrounds the code: the test runner, the lint, the
 # installation, the library's names.
-# shellcheck disable=SC2016 source=tests/cluster/harness.sh
+# shellcheck disable=SC2016,SC2317 source=tests/cluster/harness.sh
 . "$(dirname "$0")/harness.sh"
 cd "$top" || exit 1
 runner=$top/build/run-tests

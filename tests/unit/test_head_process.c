@@ -81,8 +81,8 @@ static void asker_open(struct asker *asker, uint32_t number)
     static const struct mesh_ops mesh_ops = {on_transmit, on_deliver, on_full, on_broken};
     static const struct port_ops port_ops = {on_frame, on_writable};
     *asker = (struct asker){.self = {1, number, 0, 0}};
-    assert_int_equal(port_open(&asker->port, places.dir, asker->self, &port_ops, asker, why, sizeof why),
-                     COVEY_OK);
+    assert_int_equal(port_open(&asker->port, places.dir, asker->self, &port_ops, asker, why,
+                               sizeof why), COVEY_OK);
     assert_int_equal(mesh_new(&asker->mesh, asker->self, &codec, &mesh_ops, asker), COVEY_OK);
 }
 

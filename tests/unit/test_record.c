@@ -172,7 +172,8 @@ static void test_keys_and_values_are_bytes(void **state)
     assert_non_null(big);
     memset(big, 0, HEAD_KV_BYTES_MAX);
     struct record *record = open_record(&defaults);
-    record_put(record, &(struct head_record){1, "kv", span_of("\0k", 2), span_of(big, HEAD_KV_BYTES_MAX)});
+    record_put(record, &(struct head_record){1, "kv", span_of("\0k", 2),
+                                              span_of(big, HEAD_KV_BYTES_MAX)});
     record_put(record, &(struct head_record){2, "kv", span_of("\0l", 2), span_of("\0", 1)});
     assert_true(is_safe(record, 2));
     record_close(&record);
@@ -208,7 +209,8 @@ static void test_options(void **state)
 {
     (void)state;
     static const struct record_options variants[] = {
-        {.rollback = true}, {.power_safe = true}, {.rollback = true, .power_safe = true}, {.rollback = false},
+        {.rollback = true}, {.power_safe = true}, {.rollback = true, .power_safe = true},
+        {.rollback = false},
     };
     char key[16];
     for (uint64_t i = 0; i < sizeof variants / sizeof *variants; i++) {
@@ -370,7 +372,8 @@ static void test_what_could_not_be_written_is_refused(void **state)
             _exit(3);
         struct rlimit limit = {1, RLIM_INFINITY}, none = {RLIM_INFINITY, RLIM_INFINITY};
         setrlimit(RLIMIT_FSIZE, &limit);
-        record_put(record, &(struct head_record){2, "kv", span_str("second"), span_of(value, sizeof value)});
+        record_put(record, &(struct head_record){2, "kv", span_str("second"),
+                                                  span_of(value, sizeof value)});
         while (!record_take(record, &number, &ok))
             poll(&(struct pollfd){record_fd(record), POLLIN, 0}, 1, WAIT_MS);
         char error[256];

@@ -118,7 +118,8 @@ static void make_world(struct world *w)
         end->world = w;
         end->self = (struct addr){1, 1 + i, 0, 0};
         end->peer = (struct addr){1, 2 - i, 0, 0};
-        assert_int_equal(port_open(&end->port, w->dir.path, end->self, &ops, end, why, sizeof why), COVEY_OK);
+        assert_int_equal(port_open(&end->port, w->dir.path, end->self, &ops, end, why, sizeof why),
+                         COVEY_OK);
         assert_int_equal(zwatch_open(&end->watch, &w->loop, end->port, on_turn, end), COVEY_OK);
     }
 }
