@@ -20,8 +20,8 @@ SOVERSION := 0
 
 CORE_LIB := buf exec exec_record frame link map mesh owner owner_borrow owner_lease owner_object \
     owner_task scratch
-CORE_DAEMON := blocks extents extents_check extents_walk head node node_adopt node_death node_history \
-    node_lease node_list node_package node_procs node_queue node_recall resources
+CORE_DAEMON := blocks extents extents_check extents_walk head node node_adopt node_death \
+    node_history node_lease node_list node_package node_procs node_queue node_recall resources
 WIRE := value walk wire_decode wire_encode wire_schema
 STORE_LIB := copy frees mapping store wants window
 STORE_DAEMON := arena budget
@@ -51,8 +51,8 @@ EXAMPLE_PARTS_fashion_grid := fashion_data fashion_tasks mlp
 EXAMPLE_LIBS_fashion_grid = $(LIBS_BLAS) $(LIBS_Z) -lm
 EXAMPLE_LIBS_own_loop = $(LIBS_UV)
 
-UNIT := args budget buf door exec exec_model extents head_link head_process keeper link listing logs map mesh node \
-    node_lists node_model places port record store store_nomem value wire wire_hostile zwatch zygote
+UNIT := args budget buf door exec exec_model extents head_link head_process keeper link listing \
+    logs map mesh node node_lists node_model places port record store store_nomem value wire wire_hostile zwatch zygote
 # These count on __wrap_malloc to let the n-th allocation fail.
 UNIT_WRAP := exec exec_model link map mesh node_model store_nomem
 SIM := machine main net process program world
@@ -62,6 +62,10 @@ CLUSTER_TESTS := cli lists
 CLUSTER_PROGRAMS := talker
 # These build and install, which is no different under a sanitizer.
 CLUSTER_TESTS_RELEASE := tools
+
+EXAMPLE_SRC := $(patsubst %,examples/%.c,$(EXAMPLES) $(EXAMPLE_PARTS))
+TEST_SRC := $(UNIT:%=tests/unit/test_%.c) $(SIM:%=tests/sim/%.c) $(FUZZ:%=tests/fuzz/fuzz_%.c) \
+    tests/fuzz/replay.c tests/fuzz/make_corpus.c $(CLUSTER_PROGRAMS:%=tests/cluster/%.c)
 
 # ---- flags ----------------------------------------------------------------------
 
@@ -117,7 +121,7 @@ Q := $(if $(V),,@)
 say = $(if $(V),@:,@printf '  %-3s %s\n' $(1) $(2))
 
 # A test takes from its helpers what it needs.
-$(OBJ)/tests/%.o: WARN += -Wno-unused-function
+$(OBJ)/tests/%.o: FLAGS_HERE := -Wno-unused-function
 
 # ---- what is built ------------------------------------------------------------------
 
@@ -153,7 +157,7 @@ build/.deps:
 $(OBJ)/%.o: %.c | build/.deps
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(FLAGS_HERE) -MMD -MP -c $< -o $@
 
 $(COMMAND): $(COMMAND_OBJ)
 	$(call say,LD,$@)
@@ -187,7 +191,8 @@ example_objects = $(call objects,$(patsubst %,examples/%.c,$(1) $(EXAMPLE_PARTS_
 $(EXAMPLE_BIN): $(OUT)/examples/%: $$(call example_objects,$$*) $(SHARED)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) $(call example_objects,$*) -L$(OUT) -lcovey '-Wl,-rpath,$$ORIGIN/..' $(EXAMPLE_LIBS_$*) -lm -o $@
+	$(Q)$(CC) $(LDFLAGS_ALL) $(call example_objects,$*) -L$(OUT) -lcovey \
+	    '-Wl,-rpath,$$ORIGIN/..' $(EXAMPLE_LIBS_$*) -lm -o $@
 
 $(CLUSTER_BIN): $(OUT)/tests/cluster/%: $(OBJ)/tests/cluster/%.o $(SHARED)
 	@mkdir -p $(@D)
@@ -206,7 +211,8 @@ $(OUT)/tests/sim: $(call objects,$(SIM:%=tests/sim/%.c)) $(INTERNAL)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(LIBS_CMOCKA) $(ALL_LIBS) -o $@
 
-$(REPLAY_BIN): $(OUT)/tests/replay_%: $(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tests/fuzz/replay.o $(INTERNAL)
+$(REPLAY_BIN): $(OUT)/tests/replay_%: $(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tests/fuzz/replay.o \
+        $(INTERNAL)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(ALL_LIBS) -o $@
@@ -227,11 +233,11 @@ $(RUN_TESTS): tools/run-tests.c
 deps: ## install what is missing (apt-get, as root or by sudo)
 	@tools/install-deps
 
-run: deps ## build, and run a first program on a cluster of its own
+run: deps ## start a cluster, train networks on Fashion-MNIST as tasks, stop it
 	@$(MAKE) --no-print-directory all
 	$(OUT)/covey run $(OUT)/examples/$(RUN)
 
-RUN ?= pi
+RUN ?= fashion_grid
 
 bench: all ## measure this machine
 	$(COMMAND) bench
@@ -303,8 +309,7 @@ lint-built: $(call objects,$(LIB_SRC) $(DAEMON_SRC) $(TOOL_SRC) tools/covey.c)
 .PHONY: list-sources
 list-sources:
 	@printf '%s\n' $(LIB_SRC) $(DAEMON_SRC) $(TOOL_SRC) tools/covey.c tools/run-tests.c \
-	    $(patsubst %,examples/%.c,$(EXAMPLES) $(EXAMPLE_PARTS)) $(UNIT:%=tests/unit/test_%.c) $(SIM:%=tests/sim/%.c) $(CLUSTER_PROGRAMS:%=tests/cluster/%.c) \
-	    $(FUZZ:%=tests/fuzz/fuzz_%.c) $(if $(FUZZ),tests/fuzz/replay.c tests/fuzz/make_corpus.c)
+	    $(EXAMPLE_SRC) $(TEST_SRC)
 
 # ---- install --------------------------------------------------------------------------
 
@@ -337,7 +342,5 @@ help: ## print this
 	    while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
 	@echo '  variables: VARIANT=release|asan|tsan WERROR=1 V=1 SEEDS=n FUZZ_SECONDS=n PREFIX= DESTDIR='
 
-DEPENDENCIES := $(sort $(COMMAND_OBJ) $(call objects,$(UNIT:%=tests/unit/test_%.c) \
-    $(SIM:%=tests/sim/%.c) $(CLUSTER_PROGRAMS:%=tests/cluster/%.c) $(FUZZ:%=tests/fuzz/fuzz_%.c) tests/fuzz/replay.c \
-    $(patsubst %,examples/%.c,$(EXAMPLES) $(EXAMPLE_PARTS))))
+DEPENDENCIES := $(sort $(COMMAND_OBJ) $(call objects,$(EXAMPLE_SRC) $(TEST_SRC)))
 -include $(DEPENDENCIES:.o=.d)

@@ -329,6 +329,12 @@ void owner_proc_dead(struct owner *o, struct addr who, int64_t now)
     owner_run(o, now);
 }
 
+void owner_yield(struct owner *o, int64_t now)
+{
+    lease_yield(o);
+    owner_run(o, now);
+}
+
 void owner_leave(struct owner *o, int64_t now)
 {
     o->leaving = true;

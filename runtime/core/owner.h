@@ -180,6 +180,8 @@ bool owner_msg(struct owner *o, struct addr from, const struct msg *msg, int64_t
 void owner_link_full(struct owner *o, struct addr peer, bool is_full, int64_t now);
 /* PROC_DEAD: what is held of @who's objects is listed for the CENSUS. */
 void owner_proc_dead(struct owner *o, struct addr who, int64_t now);
+/* Idle leases go back at once: this process waits for a CPU itself. */
+void owner_yield(struct owner *o, int64_t now);
 /* Everything is over: cancel all tasks, give all leases back. */
 void owner_leave(struct owner *o, int64_t now);
 void owner_tick(struct owner *o, int64_t now);

@@ -226,6 +226,7 @@ bool lease_msg(struct owner *o, struct addr from, const struct msg *msg, int64_t
 void lease_died(struct owner *o, struct lease *l, int64_t now);
 void lease_tick(struct owner *o, int64_t now);
 void lease_leave(struct owner *o);
+void lease_yield(struct owner *o);
 void class_free(struct class *c);
 
 /* owner_borrow.c */

@@ -516,6 +516,16 @@ void lease_tick(struct owner *o, int64_t now)
     }
 }
 
+void lease_yield(struct owner *o)
+{
+    for (uint32_t i = 0; i < o->class_count; i++)
+        list_each(it, &o->classes[i]->leases) {
+            struct lease *l = list_entry(it, struct lease, in_class);
+            if (l->in_flight == 0 && l->dead_at == NEVER_NS)
+                give_back(o, l);
+        }
+}
+
 void lease_leave(struct owner *o)
 {
     for (uint32_t i = 0; i < o->class_count; i++) {

@@ -201,10 +201,17 @@ static bool resumed(covey *c, void *ctx)
     return exec_resumed(c->exec);
 }
 
+/* Where the CPU does not come at once, the leases that this process keeps for
+ * later may be what is in the way. */
 covey_status run_unblock(covey *c)
 {
     exec_unblock(c->exec, c->now = mono_ns());
-    return exec_resumed(c->exec) ? COVEY_OK : process_wait(c, resumed, NULL, NEVER_NS, false);
+    covey_status status = process_wait(c, resumed, NULL, c->now + RUN_RESUME_SOON, false);
+    if (status == COVEY_ETIMEOUT) {
+        owner_yield(c->owner, c->now);
+        status = process_wait(c, resumed, NULL, NEVER_NS, false);
+    }
+    return status;
 }
 
 /* A copy of everything that @m points to: other tasks may be submitted before

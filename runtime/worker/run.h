@@ -15,6 +15,7 @@
 #include "client/registry.h"
 
 #define RUN_DEPTH_MAX 1000u             /* levels of tasks that wait for tasks on one stack */
+#define RUN_RESUME_SOON (200 * 1000)    /* ns for a free CPU's answer to come */
 #define RUN_INLINE_MAX (2u << 20)       /* inline results of one task together */
 
 /* One argument, its ref resolved. */
