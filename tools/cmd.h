@@ -23,6 +23,7 @@ int cmd_bench(struct cli *cli, int argc, char **argv);
 int cmd_head(struct cli *cli, int argc, char **argv);
 int cmd_node(struct cli *cli, int argc, char **argv);
 int cmd_private(struct cli *cli, int argc, char **argv);
+int cmd_bench_helper(struct cli *cli, int argc, char **argv);
 
 #define QUERY_ENTER_MS 2000     /* to be let in by a node */
 #define QUERY_ANSWER_MS 5000    /* it gives the owners of tasks a second */

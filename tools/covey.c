@@ -1,8 +1,14 @@
-/* covey.c - the covey command: the table of its subcommands, and main. */
+/* covey.c - the covey command: the table of its subcommands, and main.
+ *
+ * The command is a program with tasks, too, those of `covey bench`: so a node
+ * may have started it as a worker, which shows before anything else. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench.h"
 #include "cmd.h"
+#include "worker/run.h"
+#include "worker/zygote.h"
 
 #define COMMANDS_MAX 32
 
@@ -71,20 +77,24 @@ const struct command commands[] = {
      "  covey doctor\n"
      "  covey doctor --json",
      cmd_doctor},
-#ifdef COVEY_HAVE_BENCH
-    {"bench", "[NAME...]", "measure this machine",
-     "Measure what tasks and objects cost here, and print one line a figure.\n"
+    {"bench", "[ROW...]", "measure this machine",
+     "Measure what tasks and objects cost here, on clusters of its own that are gone\n"
+     "afterwards, and print one line a figure.  Some have a baseline measured along\n"
+     "with them, and most a bound that they are meant to keep.\n"
      "\n"
      "examples\n"
-     "  covey bench",
+     "  covey bench                         everything, in less than a minute\n"
+     "  covey bench --list                  what there is to measure\n"
+     "  covey bench tasks_sync tasks_async\n"
+     "  covey bench --json | jq .value",
      cmd_bench},
-#endif
     {"_head", "", NULL, "The head daemon; started by covey start.", cmd_head},
     {"_node", "", NULL, "The node daemon; started by covey start.", cmd_node},
     {"_private", "", NULL,
      "Start a cluster that ends when descriptor N reaches end of file.  Prints one\n"
      "line: NAME DIR, or error TEXT.",
      cmd_private},
+    {BENCH_HELPER, "", NULL, "What covey bench executes.", cmd_bench_helper},
     {0},
 };
 
@@ -159,6 +169,10 @@ static int print_words(struct cli *cli, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    if (zygote_marked()) {
+        bench_before_worker(argc, argv);
+        worker_main();
+    }
     struct cli cli = {0};
     int words = cli_parse_first(&cli, argc, argv);
     if (words < 0)

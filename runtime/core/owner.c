@@ -270,11 +270,12 @@ bool owner_local_begin(struct owner *o, covey_ref ref, struct msg_task *out, con
     *out = (struct msg_task){0};
     if (!t || !task_deps_fill(o, t, out))
         return false;
-    class_remove(t);
+    class_remove(o, t);
     task_move(t, TASK_LOCAL);
     t->attempt++;
     task_fill(o, t, out, now);
     *function = o->functions[t->fn_id].name;
+    owner_run(o, now);              /* the node hears that it is wanted no more */
     return true;
 }
 

@@ -217,7 +217,7 @@ const char *task_state_name(enum task_state state);
 
 /* owner_lease.c */
 void class_enqueue(struct owner *o, struct task *t, bool front);
-void class_remove(struct task *t);              /* from its bucket */
+void class_remove(struct owner *o, struct task *t);              /* from its bucket */
 void class_pump(struct owner *o, struct class *c, int64_t now);
 void class_dirty(struct owner *o, struct class *c);
 void lease_take_off(struct owner *o, struct task *t, int64_t now);   /* a pushed task leaves its lease */

@@ -114,11 +114,18 @@ void class_enqueue(struct owner *o, struct task *t, bool front)
     class_dirty(o, t->class);
 }
 
-void class_remove(struct task *t)
+static void take(struct task *t)
 {
     list_del(&t->in_queue);
     assert(t->class->queued > 0);
     t->class->queued--;
+}
+
+/* Taken out of the queue for another reason than a push: the want follows. */
+void class_remove(struct owner *o, struct task *t)
+{
+    take(t);
+    class_dirty(o, t->class);
 }
 
 static struct task *class_first(struct class *c)
@@ -233,7 +240,7 @@ static void push(struct owner *o, struct lease *l, struct task *t, int64_t now)
 {
     struct msg m = {.kind = MSG_TASK};
     m.u.task = (struct msg_task){.lease = l->id, .epoch = l->epoch};
-    class_remove(t);
+    take(t);
     if (!task_deps_fill(o, t, &m.u.task)) {
         t->state = TASK_QUEUED;
         list_init(&t->in_queue);

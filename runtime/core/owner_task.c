@@ -285,7 +285,7 @@ void task_requeue(struct owner *o, struct task *t, bool front, int64_t now)
 static void take_out(struct owner *o, struct task *t, int64_t now)
 {
     if (t->state == TASK_QUEUED)
-        class_remove(t);
+        class_remove(o, t);
     else if (t->state == TASK_PUSHED || t->state == TASK_REVOKING)
         lease_take_off(o, t, now);
 }

@@ -269,11 +269,6 @@ const struct logs_ops daemon_logs_ops = {.lines = on_lines};
 
 /* ---- processes ---------------------------------------------------------------------------------- */
 
-static void on_started(void *io, uint32_t proc, pid_t pid)
-{
-    (void)io, (void)proc, (void)pid;    /* its hello tells more */
-}
-
 static void on_exited(void *io, uint32_t proc, int wait_status)
 {
     struct daemon *d = io;
@@ -302,8 +297,8 @@ static void on_keeper_dead(void *io)
 }
 
 const struct starter_ops daemon_starter_ops = {
-    .started = on_started, .exited = on_exited, .orphaned = on_orphaned,
-    .failed = on_start_failed, .keeper_dead = on_keeper_dead,
+    .exited = on_exited, .orphaned = on_orphaned, .failed = on_start_failed,
+    .keeper_dead = on_keeper_dead,
 };
 
 static covey_status on_hello(void *io, const struct msg_door_hello *hello, pid_t pid,

@@ -37,7 +37,6 @@ struct guest {
     struct entrance *entrance;
     uint32_t proc;
     bool is_worker, greeted;
-    pid_t pid;
     int door, pidfd;            /* owned; -1 */
     struct watch *door_watch, *pidfd_watch; /* owned */
     /* the end */
@@ -270,7 +269,6 @@ static void admit(struct visitor *v, struct addr self)
         return;
     }
     g->greeted = true;
-    g->pid = v->pid;
     g->pidfd = open_pidfd(v->fd, v->pid);
     g->door = v->fd;
     v->fd = -1;

@@ -195,7 +195,6 @@ static void start_keeper_event(struct start *start, const struct keeper_event *e
     case KEEPER_SPAWNED:
         start->pid = event->pid;
         start->state = START_RUNS;
-        s->ops->started(s->io, start->proc, event->pid);
         break;
     case KEEPER_SPAWN_FAILED:
         snprintf(why, sizeof why, "the program could not be executed: %s", event->why);

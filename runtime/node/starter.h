@@ -35,8 +35,6 @@
 struct starter;
 
 struct starter_ops {
-    /* The worker runs; its hello may have come already. */
-    void (*started)(void *io, uint32_t proc, pid_t pid);
     /* The parent's word; @wait_status as of waitpid(). */
     void (*exited)(void *io, uint32_t proc, int wait_status);
     /* It died with its zygote, or is about to; nobody will tell its status. */
@@ -64,7 +62,7 @@ void starter_free(struct starter **starter);
 
 /* A package will be needed: have its zygote ready. */
 void starter_prepare(struct starter *s, const struct msg_package *package);
-/* started or failed follows. */
+/* Its hello, or failed, follows. */
 void starter_start(struct starter *s, uint32_t proc, uint64_t token,
                    const struct msg_package *package, const char *devices, int64_t cpu_milli);
 /* Signal a worker through its parent (which cannot hit another process); one

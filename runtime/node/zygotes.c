@@ -120,7 +120,6 @@ static void on_record(struct zygote *z, const struct zygote_record *r)
     } else if (start && r->kind == ZYGOTE_FORKED && start->state == START_SENT) {
         start->pid = r->value;
         start->state = START_RUNS;
-        s->ops->started(s->io, r->proc, r->value);
     } else if (start && r->kind == ZYGOTE_FORK_FAILED && start->state == START_SENT) {
         snprintf(why, sizeof why, "%s could not be forked: %s", z->program->path, strerror(r->value));
         list_del(&start->in_zygote);

@@ -28,6 +28,7 @@ out=$TMPDIR/out
 err=$TMPDIR/err
 status=0
 count=0
+shown=                          # what run() has left was printed already
 failures=0
 
 # t WHAT COMMAND...: a test; it passes when COMMAND is true.
@@ -42,8 +43,9 @@ t()
         failures=$((failures + 1))
         echo "not ok $count - $what"
         echo "# failed: $*; the last command's status was $status"
-        [ ! -e "$out" ] || head -n 20 "$out" | sed 's/^/# out: /'
-        [ ! -e "$err" ] || head -n 20 "$err" | sed 's/^/# err: /'
+        [ -n "$shown" ] || ! [ -e "$out" ] || head -n 20 "$out" | sed 's/^/# out: /'
+        [ -n "$shown" ] || ! [ -e "$err" ] || head -n 20 "$err" | sed 's/^/# err: /'
+        shown=yes
     fi
 }
 
@@ -58,6 +60,7 @@ run()
 {
     "$@" >"$out" 2>"$err" </dev/null
     status=$?
+    shown=
 }
 
 # What run() has left.

@@ -147,7 +147,11 @@ bool machine_header(struct world *w, const struct place *place, struct oid id)
 static void on_deliver(void *io, struct addr from, const struct msg *m)
 {
     struct process *p = io;
-    world_say(p->w, "node <- p%u %s", from.proc, msg_name(m->kind));
+    if (m->kind == MSG_LEASE_WANT)
+        world_say(p->w, "node <- p%u LEASE_WANT class %u: %u (version %llu)", from.proc, m->u.lease_want.class_id,
+                  m->u.lease_want.want, (unsigned long long)m->u.lease_want.version);
+    else
+        world_say(p->w, "node <- p%u %s", from.proc, msg_name(m->kind));
     node_msg(p->node, from, m, p->w->now);
 }
 
@@ -236,7 +240,8 @@ void machine_open(struct world *w)
     config.device_count = 2;
     snprintf(config.devices[0], sizeof(config.devices[0]), "GPU-0");
     snprintf(config.devices[1], sizeof(config.devices[1]), "GPU-1");
-    config.processes_max = (uint32_t)cpus + (uint32_t)world_below(w, 6);
+    config.processes_max = world_chance(w, 600) ? (uint32_t)cpus + (uint32_t)world_below(w, 6) : 200;
+    w->handle_waits = config.processes_max == 200;
     config.arena_bytes = w->arena_bytes = (8 + 8 * world_below(w, 8)) * 1024 * 1024;
     w->gens = calloc(w->arena_bytes / ARENA_BLOCK, sizeof(*w->gens));
     p->self = NODE_ADDR;

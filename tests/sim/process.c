@@ -66,7 +66,11 @@ static void on_dead(struct process *p, struct addr who)
 static void on_deliver(void *io, struct addr from, const struct msg *m)
 {
     struct process *p = io;
-    world_say(p->w, "p%u <- p%u %s", p->proc, from.proc, msg_name(m->kind));
+    if (m->kind == MSG_LEASE_GRANT)
+        world_say(p->w, "p%u <- p%u LEASE_GRANT class %u: lease %llu of p%u", p->proc, from.proc, m->u.lease_grant.class_id,
+                  (unsigned long long)m->u.lease_grant.lease, m->u.lease_grant.worker.proc);
+    else
+        world_say(p->w, "p%u <- p%u %s", p->proc, from.proc, msg_name(m->kind));
     if (m->kind == MSG_EXTENT_GRANT)
         on_grant(p, &m->u.extent_grant);
     else if (m->kind == MSG_EXTENT_REFUSED && m->u.extent_refused.request == p->want_request) {

@@ -29,10 +29,11 @@ static int teardown(void **state)
     return system(command);
 }
 
+/* "\\n" in @text is for printf(1). */
 static void put(const char *folder, const char *file, const char *text)
 {
     char command[512];
-    snprintf(command, sizeof command, "mkdir -p %s/%s && printf '%s' > %s/%s/%s", dir, folder, text,
+    snprintf(command, sizeof command, "mkdir -p %s/%s && printf -- '%s' > %s/%s/%s", dir, folder, text,
              dir, folder, file);
     assert_int_equal(system(command), 0);
 }
