@@ -20,8 +20,8 @@ SOVERSION := 0
 
 CORE_LIB := buf exec exec_record frame link map mesh owner owner_borrow owner_lease owner_object \
     owner_task scratch
-CORE_DAEMON := blocks extents extents_check extents_walk head head_kv head_node node node_adopt \
-    node_death node_history node_lease node_list node_package node_procs node_queue node_recall resources
+CORE_DAEMON := blocks extents extents_check extents_walk head head_kv head_node node node_adopt node_death \
+    node_history node_lease node_list node_package node_procs node_queue node_recall resources
 WIRE := value walk wire_decode wire_encode wire_schema
 STORE_LIB := copy frees mapping store wants window
 STORE_DAEMON := arena budget
@@ -53,8 +53,8 @@ EXAMPLE_LIBS_fashion_grid = $(LIBS_BLAS) $(LIBS_Z) -lm
 EXAMPLE_LIBS_own_loop = $(LIBS_UV)
 
 UNIT := args budget buf door exec exec_model extents head_link head_process keeper link listing \
-    logs machine map mesh node node_lists node_model packages places port record store \
-    store_nomem value wire wire_hostile zwatch zygote
+    logs machine map mesh node node_lists node_model packages places port record resources store \
+    store_nomem store_wants value wire wire_hostile zwatch zygote
 # These count on __wrap_malloc to let the n-th allocation fail.
 UNIT_WRAP := exec exec_model link map mesh node_model store_nomem
 SIM := machine main net process program world

@@ -67,7 +67,7 @@ bool bench_has_memory(struct bench *b)
     if (f)
         fclose(f);
     return kib >= BENCH_MEMORY_MIN >> 10 ||
-           bench_fail(b, "it needs %llu GiB of free memory", BENCH_MEMORY_MIN >> 30);
+           bench_fail(b, "it needs %d GiB of free memory", (int)(BENCH_MEMORY_MIN >> 30));
 }
 
 /* ---- processes --------------------------------------------------------------------- */

@@ -219,7 +219,7 @@ covey *covey_open(const covey_open_opts *opts)
     struct msg_door_hello hello = {.version = WIRE_VERSION, .role = ROLE_CLIENT,
                                    .name = span_str(program_invocation_short_name)};
     covey *c;
-    if (process_open(&c, dir, &hello) != COVEY_OK) {
+    if (process_open(&c, dir, &hello, 0) != COVEY_OK) {
         if (pid > 0)
             end_private(pid, fd);
         return NULL;

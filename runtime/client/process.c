@@ -564,15 +564,23 @@ static covey_status enter_door(covey *c, const char *dir, const struct msg_door_
     return status;
 }
 
-static covey_status make_parts(covey *c, const char *dir)
+static covey_status bind_port(covey *c, const char *dir, struct addr self)
 {
     char why[512] = "";
-    struct owner_config config = {c->self, c->node, value_payload};
-    covey_status status = port_open(&c->port, dir, c->self, &port_ops, c, why, sizeof(why));
-    if (status != COVEY_OK) {
+    if (c->port)
+        return COVEY_OK;
+    covey_status status = port_open(&c->port, dir, self, &port_ops, c, why, sizeof(why));
+    if (status != COVEY_OK)
         error_set("%s", why);
+    return status;
+}
+
+static covey_status make_parts(covey *c, const char *dir)
+{
+    struct owner_config config = {c->self, c->node, value_payload};
+    covey_status status = bind_port(c, dir, c->self);
+    if (status != COVEY_OK)
         return status;
-    }
     if (wake_open(&c->wake_fd) != COVEY_OK || wake_open(&c->callback_fd) != COVEY_OK)
         status = COVEY_ESYSTEM;
     if (status == COVEY_OK)
@@ -586,7 +594,7 @@ static covey_status make_parts(covey *c, const char *dir)
     return status;
 }
 
-covey_status process_open(covey **out, const char *dir, const struct msg_door_hello *hello)
+covey_status process_open(covey **out, const char *dir, const struct msg_door_hello *hello, uint32_t node)
 {
     covey *c = calloc(1, sizeof(*c));
     if (!c) {
@@ -605,7 +613,9 @@ covey_status process_open(covey **out, const char *dir, const struct msg_door_he
     map_init(&c->extras, sizeof(covey_ref));
     snprintf(c->dir, sizeof(c->dir), "%s", dir);
     struct msg_door_welcome welcome;
-    covey_status status = enter_door(c, dir, hello, &welcome);
+    covey_status status = c->is_worker ? bind_port(c, dir, (struct addr){node, hello->proc, 0, 0}) : COVEY_OK;
+    if (status == COVEY_OK)
+        status = enter_door(c, dir, hello, &welcome);
     if (status == COVEY_OK)
         status = make_parts(c, dir);
     if (status == COVEY_OK) {

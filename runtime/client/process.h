@@ -127,8 +127,9 @@ struct covey {
     uint64_t log_dropped;
 };
 
-/* Enter the cluster in @dir.  @hello says as what.  Sets covey_error(). */
-covey_status process_open(covey **out, const char *dir, const struct msg_door_hello *hello);
+/* Enter the cluster in @dir.  @hello says as what; @node is a worker's node, so
+ * that it binds its socket before anybody hears of it.  Sets covey_error(). */
+covey_status process_open(covey **out, const char *dir, const struct msg_door_hello *hello, uint32_t node);
 /* Everything back; the handle is gone. */
 void process_close(covey *c);
 

@@ -48,6 +48,8 @@ covey_status alloc_locked(covey *c, struct oid id, covey_kind kind, uint64_t siz
     covey_status status = process_wait(c, has_room, &r, mono_ns() + PUT_WAIT, false);
     if (status == COVEY_OK)
         status = r.status;
+    else
+        store_unwant(c->store, size);   /* a grant that comes late goes back */
     if (status == COVEY_ESTOREFULL || status == COVEY_EFRAGMENTED || status == COVEY_ETOOBIG)
         error_set("no room for %llu bytes: the store has %llu, %llu free, the largest piece %llu; %s",
                   (unsigned long long)size, (unsigned long long)r.refused.store_bytes,
@@ -91,6 +93,7 @@ covey_status put_locked(covey *c, const void *data, size_t size, covey_kind kind
     }
     if (size > LARGE_COPY) {                        /* others may use the handle meanwhile */
         pthread_mutex_unlock(&c->lock);
+        store_warm(c->store, &place);
         store_copy(room, data, size);
         pthread_mutex_lock(&c->lock);
     } else {

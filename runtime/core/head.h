@@ -5,6 +5,20 @@
  * reply waits for its record.  After a restart the record is loaded back
  * (head_load), the epoch is one higher, and nodes join again with the numbers
  * they had.
+ *
+ * A node.  A new boot of a known number is its next incarnation, and what the
+ * last one says from then on is ignored.  A node that asks for a number that
+ * the record does not know gets it.  Joins are never refused: one that cannot be
+ * written is tried again every HEAD_RETRY.
+ *
+ * KV_VALUE to a put: COVEY_OK; COVEY_EREFUSED, only_new and there is one: its
+ * value comes along; COVEY_ESYSTEM, the disk failed; COVEY_ELIMIT, COVEY_ENOMEM,
+ * COVEY_ETOOBIG, COVEY_EINVAL.  To a get: COVEY_OK; COVEY_EUNKNOWN, no such key.
+ * A get is answered from what is safe, after everything that came before it.
+ * A second copy of a put (same sender, request and value) changes nothing.
+ *
+ * SHUTDOWN goes on to every node.  QUERY_NODES is answered; other queries have
+ * empty answers here.
  */
 #ifndef COVEY_CORE_HEAD_H
 #define COVEY_CORE_HEAD_H
@@ -14,9 +28,17 @@
 
 #define HEAD_NODE_SUSPECT (3 * SECOND_NS)   /* silence before a node is not given work */
 #define HEAD_STATE_EVERY (1 * SECOND_NS)    /* nodes report at least this often */
+#define HEAD_RETRY (1 * SECOND_NS)          /* joins that could not be written */
+#define HEAD_VIEW_EVERY (100 * MS_NS)       /* between two views, for members that come and go */
+#define HEAD_VIEW_NODES_MAX 4096u           /* in one view */
 #define HEAD_KV_BYTES_MAX (1024u * 1024)    /* one value */
+#define HEAD_KV_KEY_MAX 1024u               /* bytes of a key */
+#define HEAD_KV_ENTRIES_MAX (1u << 20)
+#define HEAD_KV_TOTAL_MAX (256u * 1024 * 1024)  /* bytes of all keys and values */
+#define HEAD_PACKAGES_MAX 65536u
 #define HEAD_NODES_MAX 100000u
-#define HEAD_PERSIST_MAX 65536u             /* records on their way to the disk */
+#define HEAD_PERSIST_MAX 65536u             /* records on their way to the disk, and answers that
+                                               wait for them */
 
 /* One row of the record. table: "node", "package", "kv", "meta". */
 struct head_record {

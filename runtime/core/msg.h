@@ -89,9 +89,12 @@ struct msg_door_refuse {
 
 /* ---- owner and node ---------------------------------------------------------- */
 
-/* A program, so that a node can start it as a worker.  Idempotent by hash. */
+/* A program as it was started, so that a node can start it as a worker.
+ * @hash identifies all of it (file, directory, environment): the same file run
+ * from elsewhere is another package.  Idempotent by @hash. */
 struct msg_package {
     struct hash128 hash;
+    struct hash128 file;        /* of the content alone, for copies */
     struct span path;
     uint64_t device, inode, size;
     int64_t mtime_ns;

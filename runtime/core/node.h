@@ -13,17 +13,26 @@
  *              +---------------+---------------+------------------> DEAD
  *
  * Wants and grants.  An owner states per class how many leases it could use
- * (a level).  A scheduling pass serves resumes first (a worker whose task
- * waited and wants its CPU back), then wants: higher priority, then the owner
- * with the fewest leases, then arrival.  A want that fits the free resources
- * takes an idle worker of its package and device set, else starts one below
- * the process cap, else replaces an idle worker of another package or set,
- * else is told COVEY_ELIMIT (run it on your own stack) and COVEY_EAGAIN when
+ * (a level, those that it holds included: lower it before a return, else the
+ * lease comes right back).  A scheduling pass serves resumes first (a worker
+ * whose task waited and wants its CPU back), then wants: higher priority, then
+ * the owner with the fewest leases, then its class with the fewest, then arrival
+ * (or the last grant).  Nobody is lent to itself.  A want that fits the free
+ * resources takes an idle worker of its package and device set, else starts one
+ * below the process cap, else replaces an idle worker of another package or
+ * set, else is told COVEY_ELIMIT (run it on your own stack) and COVEY_EAGAIN when
  * that ends.  A want that can never fit is told COVEY_EIMPOSSIBLE with the
  * name, the wanted and the greatest amount.  Where wants or resumes are left
  * for lack of resources, leases are recalled from the owners that hold most,
  * never below an equal share and never the last one of an owner whose share is
- * one, at most one recall for each unmet want.
+ * one, at most one recall for each unmet want.  With more owners than leases
+ * there is no share of one: the only lease of one goes to one without any, by
+ * turns.  An owner's own leases are recalled for its resumes and for its classes
+ * of higher priority.  Nothing is recalled for lower priority.  A want that was
+ * left for a while is not overtaken any more (node_lease.c).
+ *
+ * An idle worker that ends, for another or for its age, is one without leases
+ * and wants of its own.
  *
  * Never more is granted than there is: the sum of all leases (less the CPUs of
  * blocked ones) plus free equals total, for each resource; node_check() proves it.
@@ -32,9 +41,9 @@
  * RESUME(v) is the answer.  Old versions do nothing.
  *
  * Death of a process: its extents are closed with what was sealed; its leases
- * end, and the workers leased to it are killed (their work has no reader); a
- * leased worker's owner is told WORKER_DIED; every other process hears
- * PROC_DEAD and answers CENSUS (what it holds of the dead one's objects); when
+ * end, and the workers leased to it are killed (their work has no reader; what
+ * they hold is free when their processes are gone); a leased worker's owner is
+ * told WORKER_DIED; every other process hears PROC_DEAD and answers CENSUS (what it holds of the dead one's objects); when
  * all have answered or died, the dead one's objects are freed except those
  * held.  Objects of live owners found in its extents are offered to them in
  * KEEP_ASK; the owner answers with those that it does not know.

@@ -144,6 +144,7 @@ struct proc {
     uint32_t waiting_count;             /* its waiting wants, those set aside included */
     struct list active;                 /* in node.active: has leases or waiting wants */
     uint32_t firm, promised;            /* of one recall pass */
+    struct list giver;                  /* the same */
     struct package *packages[NODE_PACKAGES_MAX];
     uint32_t package_count;
     /* as a worker */

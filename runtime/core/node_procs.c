@@ -135,7 +135,7 @@ static struct proc *proc_new(struct node *n, enum role role)
     map_init(&p->wants, sizeof(uint32_t));
     map_init(&p->census.awaited, sizeof(uint32_t));
     waiting_init_owner(p);
-    struct list *lists[] = {&p->leases, &p->active, &p->lease.in_owner, &p->in_state, &p->in_package,
+    struct list *lists[] = {&p->leases, &p->active, &p->giver, &p->lease.in_owner, &p->in_state, &p->in_package,
                             &p->in_resumes, &p->holds, &p->dead, &p->census.adopted, &p->census.waiters};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         list_init(lists[i]);

@@ -21,10 +21,17 @@
  */
 #include "core/node_internal.h"
 
+#define FUTILE_MAX 8u
+
 struct recall {
+    struct list givers;         /* owners with leases that count */
     uint32_t share;             /* leases an owner may keep in any case */
     uint32_t under_way;         /* recalls not answered and not promised to anybody yet */
-    uint32_t most;              /* that any owner holds, at the beginning */
+    /* Searches among others that found nothing.  Wants come by falling priority,
+     * so one that lacks no more and has no less will find nothing either: with
+     * thousands that wait few have to look. */
+    struct { uint32_t lacking, has; } futile[FUTILE_MAX];
+    uint32_t futile_count;
 };
 
 /* Whoever waits, for what. */
@@ -39,10 +46,11 @@ static bool is_firm(const struct lease *l)
     return l->cpu == CPU_TAKEN && !l->recalled;
 }
 
-static struct recall count_leases(struct node *n)
+static void count_leases(struct node *n, struct recall *r)
 {
-    struct recall r = {0};
     uint32_t total = 0;
+    *r = (struct recall){0};
+    list_init(&r->givers);
     list_each(it, &n->active) {
         struct proc *owner = list_entry(it, struct proc, active);
         owner->firm = owner->promised = 0;
@@ -52,14 +60,13 @@ static struct recall count_leases(struct node *n)
             const struct lease *l = list_entry(in_owner, struct lease, in_owner);
             owner->firm += is_firm(l);
             l->want->firm += is_firm(l);
-            r.under_way += l->recalled && l->cpu == CPU_TAKEN;
+            r->under_way += l->recalled && l->cpu == CPU_TAKEN;
             total += l->cpu == CPU_TAKEN;
         }
-        if (owner->firm > r.most)
-            r.most = owner->firm;
+        if (owner->firm > 0)
+            list_push(&r->givers, &owner->giver);
     }
-    r.share = n->active_count ? total / n->active_count : 0;
-    return r;
+    r->share = n->active_count ? total / n->active_count : 0;
 }
 
 /* Could this lease help at all? */
@@ -70,10 +77,15 @@ static bool is_useful(const struct node *n, const struct proc *worker, const str
            (resources_used(&l->need, &n->config.total) & need->lacking);
 }
 
+static uint32_t has_of(const struct need *need)
+{
+    return need->want->owner->firm + need->want->owner->promised;
+}
+
 static bool may_take(struct node *n, const struct recall *r, const struct proc *giver,
                      const struct lease *l, const struct need *need)
 {
-    uint32_t has = need->want->owner->firm + need->want->owner->promised;
+    uint32_t has = has_of(need);
     if (l->want->priority > need->want->priority)
         return false;
     if (giver->firm > r->share && giver->firm > has + 1)
@@ -104,14 +116,19 @@ static bool is_better(const struct proc *a, const struct proc *b)
     return x != y ? x < y : a->lease.granted_at > b->lease.granted_at;
 }
 
+static bool is_futile(const struct recall *r, const struct need *need)
+{
+    for (uint32_t i = 0; i < r->futile_count; i++)
+        if ((need->lacking & ~r->futile[i].lacking) == 0 && has_of(need) >= r->futile[i].has)
+            return true;
+    return false;
+}
+
 static struct proc *find_other(struct node *n, const struct recall *r, const struct need *need)
 {
     struct proc *best = NULL;
-    uint32_t has = need->want->owner->firm + need->want->owner->promised;
-    if (r->most <= has)
-        return NULL;            /* nobody has more: do not look through them */
-    list_each(it, &n->active) {
-        struct proc *giver = list_entry(it, struct proc, active);
+    list_each(it, &r->givers) {
+        struct proc *giver = list_entry(it, struct proc, giver);
         uint32_t most = best ? best->lease.want->owner->firm : 0;
         if (giver == need->want->owner || giver->firm == 0 || giver->firm < most)
             continue;
@@ -149,7 +166,15 @@ static bool recall_one(struct node *n, struct recall *r, const struct need *need
         need->want->promised++;
         return true;
     }
-    struct proc *worker = find_other(n, r, need);
+    struct proc *worker = NULL;
+    if (!is_futile(r, need)) {
+        worker = find_other(n, r, need);
+        /* Not for a resume: its priority is out of line. */
+        if (!worker && !need->resume && r->futile_count < FUTILE_MAX) {
+            r->futile[r->futile_count].lacking = need->lacking;
+            r->futile[r->futile_count++].has = has_of(need);
+        }
+    }
     if (!worker)
         worker = find_own(n, need);
     if (!worker)
@@ -168,7 +193,8 @@ static bool recall_one(struct node *n, struct recall *r, const struct need *need
 void recall_leases(struct node *n, struct list *aside)
 {
     n->recall_at = NEVER_NS;
-    struct recall r = count_leases(n);
+    struct recall r;
+    count_leases(n, &r);
     list_each(it, &n->resumes) {
         struct proc *worker = list_entry(it, struct proc, in_resumes);
         struct need need = {worker->lease.want, RESOURCE_CPU, true};
@@ -188,6 +214,8 @@ void recall_leases(struct node *n, struct list *aside)
             if (!recall_one(n, &r, &need))
                 break;
     }
+    list_each(it, &r.givers)
+        list_del(it);
 }
 
 void recall_soon(struct node *n)

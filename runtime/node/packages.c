@@ -27,7 +27,7 @@ struct packages {
 /* One copy on its way: everything that its thread touches. */
 struct copy {
     struct packages *packages;
-    struct hash128 hash;
+    struct hash128 hash, file;
     char from[4096], to[CACHE_PATH_MAX], dir[CACHE_PATH_MAX];
     bool ok;
 };
@@ -97,7 +97,7 @@ static bool make_copy(const struct copy *c)
         unlink(temporary);
         int out = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0700);
         if (out >= 0) {
-            ok = pump(in, out, &hash) && hash_eq(hash, c->hash);
+            ok = pump(in, out, &hash) && hash_eq(hash, c->file);
             ok = close(out) == 0 && ok && rename(temporary, c->to) == 0;
             if (!ok)
                 unlink(temporary);
@@ -146,7 +146,7 @@ static void remove_unused(const char *path)
 static void run_copy(void *ctx)
 {
     struct copy *c = ctx;
-    c->ok = is_good(c->to, c->hash) || make_copy(c);
+    c->ok = is_good(c->to, c->file) || make_copy(c);
     if (c->ok)
         remove_unused(c->dir);
 }
@@ -171,8 +171,9 @@ static void start_copy(struct program *program)
         return;     /* without a copy: only its absence can be noticed */
     c->packages = p;
     c->hash = program->what.hash;
+    c->file = program->what.file;
     snprintf(c->from, sizeof c->from, "%s", program->path);
-    cache_path(p, c->hash, c->to);
+    cache_path(p, c->file, c->to);
     snprintf(c->dir, sizeof c->dir, "%s", p->dir);
     if (job_run(p->loop, run_copy, copy_done, c) != COVEY_OK) {
         free(c);
@@ -307,7 +308,7 @@ covey_status program_file(const struct program *program, char *path, size_t path
         len = snprintf(path, path_size, "%s", program->path);
     } else if (program->cached) {
         char cached[CACHE_PATH_MAX];
-        cache_path(program->packages, w->hash, cached);
+        cache_path(program->packages, w->file, cached);
         len = snprintf(path, path_size, "%s", cached);
     } else {
         snprintf(why, why_size, "%s is not the file any more that the client runs, and no copy of "

@@ -32,9 +32,10 @@ static bool names(const char *string, const char *name)
 
 /* The client's environment, without what marks processes, and with the number
  * of threads for the libraries that ask for it in this way. */
-static void build_env(struct buf *env, struct span user, uint32_t threads, const char *marker)
+static void build_env(struct buf *env, const struct msg_package *package, uint32_t threads, const char *marker)
 {
-    static const char *const ours[] = {ZYGOTE_ENV, ZYGOTE_WORKER_ENV, "COVEY_PROC"};
+    static const char *const ours[] = {ZYGOTE_ENV, ZYGOTE_WORKER_ENV, "COVEY_PROC", ZYGOTE_PACKAGE_ENV};
+    struct span user = package->env;
     static const char *const counts[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"};
     bool is_set[3] = {false, false, false};
     char text[64];
@@ -42,10 +43,10 @@ static void build_env(struct buf *env, struct span user, uint32_t threads, const
     for (const char *at = (const char *)user.data; user.len > 0 && at < (const char *)user.data + user.len;
          at += strlen(at) + 1) {
         bool skip = at[0] == '\0';
-        for (size_t i = 0; i < 3; i++) {
+        for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
             skip = skip || names(at, ours[i]);
+        for (size_t i = 0; i < 3; i++)
             is_set[i] = is_set[i] || names(at, counts[i]);
-        }
         if (!skip)
             buf_append(env, at, strlen(at) + 1);
     }
@@ -54,7 +55,10 @@ static void build_env(struct buf *env, struct span user, uint32_t threads, const
         if (!is_set[i])
             buf_append(env, text, (size_t)len + 1);
     }
-    int len = snprintf(text, sizeof text, "%s=%d", marker, KEEPER_CONTROL_FD);
+    int len = snprintf(text, sizeof text, ZYGOTE_PACKAGE_ENV "=%016llx%016llx", (unsigned long long)package->hash.hi,
+                       (unsigned long long)package->hash.lo);
+    buf_append(env, text, (size_t)len + 1);
+    len = snprintf(text, sizeof text, "%s=%d", marker, KEEPER_CONTROL_FD);
     buf_append(env, text, (size_t)len + 1);
 }
 
@@ -68,7 +72,7 @@ covey_status starter_spawn(struct starter *s, uint64_t id, uint32_t proc, struct
         return status;
     struct buf env;
     buf_init(&env);
-    build_env(&env, program->what.env, threads, marker);
+    build_env(&env, &program->what, threads, marker);
     struct span argv = program->what.argv.len > 0 ? program->what.argv : span_str(program->path);
     status = COVEY_ENOMEM;
     if (!env.failed) {

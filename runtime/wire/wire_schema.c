@@ -139,7 +139,7 @@ FIELDS(DOOR_REFUSE, VERSION(version), ENUM(status, COVEY_STATUS_COUNT), TEXT(why
 /* ---- owner and node ---------------------------------------------------------- */
 
 #define T struct msg_package
-FIELDS(PACKAGE, HASH(hash), TEXT(path, WIRE_TEXT_MAX), U64(device), U64(inode), U64(size),
+FIELDS(PACKAGE, HASH(hash), HASH(file), TEXT(path, WIRE_TEXT_MAX), U64(device), U64(inode), U64(size),
        I64(mtime_ns), TEXT(cwd, WIRE_TEXT_MAX), BYTES(argv, BLOB_MAX), BYTES(env, BLOB_MAX))
 #undef T
 

@@ -84,6 +84,7 @@ static covey_status return_bytes(covey_ctx *ctx, const void *data, size_t size, 
     covey_status status = create(ctx, size + (kind == COVEY_STR), kind, &room);
     if (status != COVEY_OK)
         return status;
+    store_warm(ctx->c->store, &ctx->results[ctx->result_count - 1].place);
     store_copy(room, data, size);
     if (kind == COVEY_STR)
         ((char *)room)[size] = 0;

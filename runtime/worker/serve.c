@@ -100,7 +100,7 @@ _Noreturn void worker_main(void)
     struct msg_door_hello hello = {.version = WIRE_VERSION, .role = ROLE_WORKER, .proc = child.proc,
                                    .token = child.token, .name = span_str(program_invocation_short_name)};
     covey *c;
-    if (process_open(&c, child.dir, &hello) != COVEY_OK) {
+    if (process_open(&c, child.dir, &hello, child.node) != COVEY_OK) {
         fprintf(stderr, "covey: this worker could not enter its node: %s\n", covey_error());
         _exit(1);
     }

@@ -36,6 +36,7 @@
 #define ZYGOTE_VERSION 1u
 #define ZYGOTE_ENV "COVEY_ZYGOTE"
 #define ZYGOTE_WORKER_ENV "COVEY_WORKER"
+#define ZYGOTE_PACKAGE_ENV "COVEY_PACKAGE"  /* hash of what runs, 32 hex digits, for submits of its own */
 #define ZYGOTE_DIR_MAX 512u             /* with the NUL */
 #define ZYGOTE_ADDED_ENV_MAX 16384u
 #define ZYGOTE_OOM_SCORE_ADJ 500        /* of workers; raising it needs no privilege */

@@ -310,6 +310,9 @@ static covey_status do_nonsense(covey_ctx *ctx)
 
 static covey_status do_wrong_type(covey_ctx *ctx) { return covey_return_str(ctx, "no number"); }
 
+/* Whether the worker finds the memory to say what failed is a matter of luck. */
+#define ANY_FAILURE COVEY_STATUS_COUNT
+
 /* What is done to a task that does not end by itself. */
 enum mercy { NONE, CANCEL, DEADLINE };
 
@@ -344,7 +347,7 @@ static const struct deed {
     {"leak-threads", do_leak_threads, COVEY_OK, "", NONE},
     {"pthread-exit", do_thread_exit, COVEY_ECANCELLED, "killed", CANCEL},
     {"malloc-bomb", do_bomb, COVEY_EWORKER, "SIGSEGV", NONE},
-    {"leak-memory", do_leak_memory, COVEY_ETASK, "no memory left", NONE},
+    {"leak-memory", do_leak_memory, ANY_FAILURE, "memory", NONE},
     {"write-object", do_write_object, COVEY_EWORKER, "SIGSEGV", NONE},
     {"kill-parent", do_kill_parent, COVEY_EWORKER, "died", NONE},
     {"stop-group", do_stop_group, COVEY_ECANCELLED, "killed", CANCEL},
@@ -410,7 +413,9 @@ static void check_end_of(covey *c, const struct deed *d, covey_ref ref)
     covey_status status = covey_get_i64(c, ref, END_MS, &value);
     const char *why = covey_why(c, ref);
     snprintf(name, sizeof name, "%s: %s", d->name, d->status == COVEY_OK ? "ends well" : "fails, and says why");
-    if (!check(status == d->status && strstr(why, d->why), "%s", name))
+    bool as_told = d->status == ANY_FAILURE ? status == COVEY_ETASK || status == COVEY_EWORKER
+                                            : status == d->status;
+    if (!check(as_told && strstr(why, d->why), "%s", name))
         check_note("%s, not %s with \"%s\"; the story:\n%s", covey_strerror(status),
                    covey_strerror(d->status), d->why, why);
     check(check_now_ms() - start < END_MS, "%s: in time", d->name);

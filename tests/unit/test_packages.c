@@ -63,7 +63,8 @@ static struct msg_package describe(const struct fixture *f, const char *text)
     XXH128_hash_t h = XXH3_128bits(text, strlen(text));
     assert_int_equal(stat(f->program, &st), 0);
     return (struct msg_package){
-        .hash = {.lo = h.low64, .hi = h.high64}, .path = span_str(f->program), .device = st.st_dev,
+        .hash = {.lo = h.low64, .hi = h.high64}, .file = {.lo = h.low64, .hi = h.high64},
+        .path = span_str(f->program), .device = st.st_dev,
         .inode = st.st_ino, .size = (uint64_t)st.st_size,
         .mtime_ns = st.st_mtim.tv_sec * SECOND_NS + st.st_mtim.tv_nsec, .cwd = span_str(f->dir),
         .argv = span_of("program\0-x", 11), .env = span_of("A=1", 3)};
@@ -161,7 +162,7 @@ static void test_limits(void **state)
         taken[i] = packages_take(f->packages, &what);
         assert_non_null(taken[i]);
     }
-    assert_null(packages_take(f->packages, &(struct msg_package){.hash = real}));
+    assert_null(packages_take(f->packages, &(struct msg_package){.hash = real, .file = real}));
     packages_release(taken[5]);
     struct msg_package again = describe(f, FIRST);
     struct program *program = packages_take(f->packages, &again);
