@@ -20,8 +20,9 @@ SOVERSION := 0
 
 CORE_LIB := buf exec exec_record frame link map mesh owner owner_borrow owner_lease owner_object \
     owner_task scratch
-CORE_DAEMON := blocks extents extents_check extents_walk head head_kv head_node node node_adopt node_death \
-    node_history node_lease node_list node_package node_procs node_queue node_recall resources
+CORE_DAEMON := blocks extents extents_check extents_walk head head_kv head_node node node_adopt \
+    node_death node_history node_lease node_list node_package node_procs node_queue node_recall \
+    resources
 WIRE := value walk wire_decode wire_encode wire_schema
 STORE_LIB := copy frees mapping store wants window
 STORE_DAEMON := arena budget
@@ -52,22 +53,25 @@ EXAMPLE_PARTS_fashion_grid := fashion_data fashion_tasks mlp
 EXAMPLE_LIBS_fashion_grid = $(LIBS_BLAS) $(LIBS_Z) -lm
 EXAMPLE_LIBS_own_loop = $(LIBS_UV)
 
-UNIT := args budget buf door exec exec_model extents head_link head_process keeper link listing \
-    logs machine map mesh node node_lists node_model packages places port record resources store \
-    store_nomem store_wants value wire wire_hostile zwatch zygote
+UNIT := args budget buf door exec exec_model extents head head_link head_process keeper link \
+    listing logs machine map mesh node node_lists node_model packages places port record resources \
+    store store_nomem store_wants value wire wire_hostile zwatch zygote
 # These count on __wrap_malloc to let the n-th allocation fail.
 UNIT_WRAP := exec exec_model link map mesh node_model store_nomem
 SIM := machine main net process program world
 FUZZ := frame value wire
-# With real processes: scripts, and the programs that they run.
+# With real processes: scripts, the programs that they run, and programs that
+# are tests themselves.
 CLUSTER_TESTS := cli lists
 CLUSTER_PROGRAMS := talker
+CLUSTER_CHECKS := bad_code
 # These build and install, which is no different under a sanitizer.
 CLUSTER_TESTS_RELEASE := tools
 
 EXAMPLE_SRC := $(patsubst %,examples/%.c,$(EXAMPLES) $(EXAMPLE_PARTS))
 TEST_SRC := $(UNIT:%=tests/unit/test_%.c) $(SIM:%=tests/sim/%.c) $(FUZZ:%=tests/fuzz/fuzz_%.c) \
-    tests/fuzz/replay.c tests/fuzz/make_corpus.c $(CLUSTER_PROGRAMS:%=tests/cluster/%.c)
+    tests/fuzz/replay.c tests/fuzz/make_corpus.c \
+    $(patsubst %,tests/cluster/%.c,$(CLUSTER_PROGRAMS) $(CLUSTER_CHECKS))
 
 # ---- flags ----------------------------------------------------------------------
 
@@ -133,7 +137,7 @@ STATIC := $(OUT)/libcovey.a
 INTERNAL := $(OBJ)/internal.a
 RUN_TESTS := build/run-tests
 EXAMPLE_BIN := $(EXAMPLES:%=$(OUT)/examples/%)
-CLUSTER_BIN := $(CLUSTER_PROGRAMS:%=$(OUT)/tests/cluster/%)
+CLUSTER_BIN := $(patsubst %,$(OUT)/tests/cluster/%,$(CLUSTER_PROGRAMS) $(CLUSTER_CHECKS))
 UNIT_BIN := $(UNIT:%=$(OUT)/tests/unit/test_%)
 SIM_BIN := $(if $(SIM),$(OUT)/tests/sim)
 REPLAY_BIN := $(FUZZ:%=$(OUT)/tests/replay_%)
@@ -256,7 +260,8 @@ TESTS_UNIT := $(UNIT_BIN)
 TESTS_SIM := $(if $(SIM),'plain:$(OUT)/tests/sim --seeds $(SEEDS)')
 TESTS_FUZZ := $(foreach f,$(FUZZ),'$(OUT)/tests/replay_$(f) tests/fuzz/corpus/$(f)')
 TESTS_EXAMPLES := $(EXAMPLE_BIN:%=plain:%)
-TESTS_CLUSTER := $(CLUSTER_TESTS:%=tests/cluster/test_%.sh)
+TESTS_CLUSTER := $(CLUSTER_TESTS:%=tests/cluster/test_%.sh) \
+    $(CLUSTER_CHECKS:%=$(OUT)/tests/cluster/%)
 TESTS_RELEASE := $(CLUSTER_TESTS_RELEASE:%=tests/cluster/test_%.sh)
 
 TESTS := $(TESTS_UNIT) $(TESTS_SIM) $(TESTS_FUZZ) $(TESTS_CLUSTER) $(TESTS_EXAMPLES)

@@ -405,8 +405,8 @@ static void check_deep(const struct node *n)
 void node_check(const struct node *n, bool deep)
 {
     assert(!n->dirty);
-    assert(n->worker_count <= n->config.processes_max);
-    assert(n->queued_count == 0 || n->worker_count == n->config.processes_max);
+    assert(n->worker_count <= n->config.processes_max + n->beyond_cap);
+    assert(n->queued_count == 0 || n->worker_count >= n->config.processes_max);
     assert(n->free.cpu_milli >= 0);
     assert(n->free.cpu_milli <= n->config.total.cpu_milli);
     assert(n->free.gpu_milli >= 0);

@@ -36,6 +36,8 @@
                                            more and before leases are recalled for it */
 #define NODE_TURN (100 * MS_NS)         /* with more owners than leases: how long the only
                                            lease of one lasts while others have none */
+#define NODE_CAP_PATIENCE (20 * MS_NS)  /* every worker waits, none may be started: then one more
+                                           may, or tasks that wait for others' would wait for ever */
 #define NODE_END_GRACE (1 * SECOND_NS)  /* from TERM to KILL */
 #define NODE_RETRY (100 * MS_NS)        /* what failed for lack of memory is tried again */
 #define NODE_STORE_WARM (16u * 1024 * 1024) /* bytes of the store made ready for the first client */
@@ -91,6 +93,7 @@ struct want {
     struct heap_item in_owner;
     struct list aside;                  /* passed over in this pass */
     covey_status told;                  /* the stall that the owner knows of; OK: none */
+    int64_t told_at;
     uint32_t lacking;                   /* resources that were short at its last try */
     int64_t lacking_since;              /* NEVER_NS: they were not */
 };
@@ -206,6 +209,7 @@ struct node {
     uint32_t proc_last;                 /* numbers given */
     uint32_t client_count, tool_count;
     uint32_t worker_count;              /* that are processes: without queued ones */
+    uint32_t beyond_cap;                /* of them, started because all others waited */
     uint32_t ending_count, queued_count, idle_count;
     struct list queued, starting, idle, ending; /* oldest first */
     struct map packages;                /* hash -> package */

@@ -246,6 +246,8 @@ void lending_return(struct node *n, struct proc *from, uint64_t lease)
     lending_end(n, worker);
     if (worker->doomed)
         worker_end(n, worker, NODE_KILL_NOW);
+    else if (n->beyond_cap > 0)
+        worker_end(n, worker, NODE_KILL_TERM);  /* back below the cap */
     else
         proc_event(n, worker, PROC_RETURN);
 }
@@ -275,9 +277,16 @@ static struct proc *find_replaceable(const struct node *n)
     return NULL;
 }
 
+/* A process more fits below the cap, when those that end have ended and those
+ * that wait for a slot have started. */
+static bool has_slot(const struct node *n)
+{
+    return n->worker_count + n->queued_count < n->config.processes_max + n->ending_count;
+}
+
 static bool can_get_worker(const struct node *n, const struct want *w)
 {
-    return n->worker_count < n->config.processes_max || n->ending_count > n->queued_count ||
+    return has_slot(n) ||
            w->package->starting_count > 0 || find_replaceable(n);
 }
 
@@ -309,15 +318,46 @@ static enum served find_worker(struct node *n, struct want *w, struct device_set
         return SERVED;
     }
     /* One process less first, unless one is on its way out for nobody. */
-    bool full = n->worker_count >= n->config.processes_max;
     struct proc *old = NULL;
-    if (full && n->ending_count <= n->queued_count && !(old = find_replaceable(n)))
+    if (!has_slot(n) && !(old = find_replaceable(n)))
         return NO_WORKER;
     p = worker_new(n, package, devices->mask);
     if (!p)
         return NO_MEMORY;
     if (old)
         worker_end(n, old, NODE_KILL_TERM);
+    *out = p;
+    return SERVED;
+}
+
+/* Nobody computes, nobody is on the way in or out: all wait for somebody else. */
+static bool all_blocked(const struct node *n)
+{
+    const struct proc *p;
+    for (uint32_t i = 0; (p = map_next(&n->procs, &i)) != NULL;)
+        if (p->role == ROLE_WORKER && p->state != PROC_DEAD &&
+            (p->state != PROC_LEASED || p->lease.cpu != CPU_GIVEN))
+            return false;
+    return true;
+}
+
+/* The cap has been told and still the want stands: its owner cannot run the
+ * task itself, for instance since it waits for a task of another owner.  One
+ * process more lets things go on; it ends when it has done its task. */
+static enum served go_beyond(struct node *n, struct want *w, struct device_set *devices, struct proc **out)
+{
+    if (n->now < w->told_at + NODE_CAP_PATIENCE) {
+        node_by(&n->retry_at, w->told_at + NODE_CAP_PATIENCE);
+        return NO_WORKER;
+    }
+    if (!all_blocked(n)) {
+        node_by(&n->retry_at, n->now + NODE_CAP_PATIENCE);
+        return NO_WORKER;
+    }
+    struct proc *p = worker_new(n, w->package, devices->mask);
+    if (!p)
+        return NO_MEMORY;
+    n->beyond_cap++;
     *out = p;
     return SERVED;
 }
@@ -362,12 +402,16 @@ static enum served serve(struct node *n, struct want *w)
     w->lacking = 0;
     w->lacking_since = NEVER_NS;
     enum served result = find_worker(n, w, &devices, &worker);
+    if (result == NO_WORKER && w->told == COVEY_ELIMIT)
+        result = go_beyond(n, w, &devices, &worker);
     if (result == NO_MEMORY)
         node_by(&n->retry_at, n->now + NODE_RETRY);
     if (result == NO_WORKER && w->told != COVEY_ELIMIT) {
         char why[96];
         snprintf(why, sizeof why, "all %u worker processes are in use", n->config.processes_max);
         want_stall(n, w, COVEY_ELIMIT, why);
+        w->told_at = n->now;
+        node_by(&n->retry_at, n->now + NODE_CAP_PATIENCE);
     }
     if (result != SERVED)
         return result;
@@ -379,7 +423,7 @@ static enum served serve(struct node *n, struct want *w)
     lend(n, w, worker, devices);
     if (worker->state == PROC_IDLE)
         lending_grant(n, worker);
-    else if (!unbound && n->worker_count < n->config.processes_max)
+    else if (!unbound && n->worker_count < n->config.processes_max + n->beyond_cap)
         worker_start(n, worker);
     return SERVED;
 }

@@ -196,7 +196,7 @@ struct proc *worker_new(struct node *n, struct package *package, uint64_t device
 
 void worker_start(struct node *n, struct proc *p)
 {
-    assert(n->worker_count < n->config.processes_max);
+    assert(n->worker_count < n->config.processes_max + n->beyond_cap);
     proc_event(n, p, PROC_SLOT);
     start(n, p);
 }
@@ -233,6 +233,8 @@ void worker_drop(struct node *n, struct proc *p)
     p->package = NULL;
     package->workers--;
     package_unuse(n, package);
+    if (n->beyond_cap > 0 && n->worker_count < n->config.processes_max + n->beyond_cap)
+        n->beyond_cap--;
     if (!list_empty(&n->queued) && n->worker_count < n->config.processes_max)
         worker_start(n, list_entry(n->queued.next, struct proc, in_state));
     n->dirty = true;

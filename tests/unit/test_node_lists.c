@@ -1,10 +1,18 @@
-/* test_node_lists.c - the node's core: objects that outlive their owner, and
- * answers to queries.  All tests run twice, as in test_node.c. */
+/* test_node_lists.c - the node's core: deaths, objects that outlive their owner,
+ * and answers to queries.  All tests run twice, as in test_node.c. */
 #include "node_world.h"
+
+#define CPU(n) ((struct resources){.cpu_milli = (n) * 1000})
 
 static struct world *open_world(void)
 {
     struct node_config c = world_config(2, 8);
+    return world_open(&c);
+}
+
+static struct world *open_world_of(int64_t cpus)
+{
+    struct node_config c = world_config(cpus, 8);
     return world_open(&c);
 }
 
@@ -52,6 +60,128 @@ static covey_status ready(struct world *w, struct addr to, struct place *place)
     }
     *place = m->u.object_ready.place;
     return (covey_status)m->u.object_ready.status;
+}
+
+/* ---- death of workers and clients ----------------------------------------------------- */
+
+static void test_worker_dies(void **state)
+{
+    (void)state;
+    struct world *w = open_world_of(1);
+    struct addr a = world_owner(w, 1);
+    world_want(w, a, 1, 1);
+    world_hello(w);
+    struct msg_lease_grant g = world_granted(w, a);
+    world_gone(w, g.worker.proc, -11, "killed by SIGSEGV; last lines: x");
+    const struct msg *m = world_take(w, a, MSG_WORKER_DIED);
+    assert_non_null(m);
+    assert_int_equal(m->u.worker_died.lease, g.lease);
+    assert_int_equal(m->u.worker_died.worker.proc, g.worker.proc);
+    assert_int_equal(m->u.worker_died.exit_status, -11);
+    assert_non_null(strstr((const char *)m->u.worker_died.why.data, "SIGSEGV"));
+    assert_null(world_take(w, a, MSG_WORKER_DIED));
+    assert_non_null(world_take(w, a, MSG_PROC_DEAD));
+    world_hello(w);                     /* the want is still there, and met again */
+    assert_int_not_equal(world_granted(w, a).worker.proc, g.worker.proc);
+    world_close(w);
+}
+
+static void test_worker_kill(void **state)
+{
+    (void)state;
+    struct world *w = open_world_of(1);
+    struct addr a = world_owner(w, 1), b = world_owner(w, 1);
+    world_want(w, a, 1, 1);
+    world_hello(w);
+    struct msg_lease_grant g = world_granted(w, a);
+    struct msg m = {.kind = MSG_WORKER_KILL};
+    m.u.worker_kill = (struct msg_worker_kill){g.lease, 77};
+    world_msg(w, b, &m);                /* not its lease */
+    assert_int_equal(w->killed_count, 0);
+    world_msg(w, a, &m);
+    assert_int_equal(w->killed_count, 1);
+    assert_int_equal(w->killed[0].how, NODE_KILL_NOW);
+    world_reap(w);
+    assert_int_equal(world_take(w, a, MSG_WORKER_DIED)->u.worker_died.running_seq, 77);
+    world_close(w);
+}
+
+static void test_killed_worker_is_not_lent_again(void **state)
+{
+    (void)state;
+    struct world *w = open_world_of(1);
+    struct addr a = world_owner(w, 1);
+    world_want(w, a, 1, 1);
+    world_hello(w);
+    struct msg_lease_grant g = world_granted(w, a);
+    struct msg m = {.kind = MSG_WORKER_KILL};
+    m.u.worker_kill = (struct msg_worker_kill){g.lease, 77};
+    world_msg(w, a, &m);
+    world_return(w, a, g.lease);
+    world_hello(w);
+    assert_int_not_equal(world_granted(w, a).worker.proc, g.worker.proc);
+    world_pass_time(w, 5 * SECOND_NS);
+    world_reap(w);
+    assert_null(world_take(w, a, MSG_WORKER_DIED));
+    world_close(w);
+}
+
+static void test_client_dies(void **state)
+{
+    (void)state;
+    struct world *w = open_world_of(2);
+    struct addr a = world_owner(w, 1), b = world_owner(w, 1);
+    world_want(w, a, 1, 3);
+    world_hello(w);
+    struct addr worker = world_granted(w, a).worker, who;
+    world_want(w, b, 1, 2);
+    world_gone(w, a.proc, -9, "");
+    assert_int_equal(w->killed_count, 2);
+    assert_false(node_worker_owner(w->node, worker.proc, &who));
+    assert_non_null(world_take(w, worker, MSG_PROC_DEAD));
+    assert_non_null(world_take(w, b, MSG_PROC_DEAD));
+    /* Their resources are free when their processes are gone, not before. */
+    assert_int_equal(node_stats(w->node).free.cpu_milli, 0);
+    assert_int_equal(w->started_count, 2);
+    world_reap(w);
+    world_hello(w);
+    assert_int_equal(world_count(w, b, MSG_LEASE_GRANT), 2);
+    assert_int_equal(node_stats(w->node).wants, 0);
+    assert_int_equal(world_count(w, a, MSG_WORKER_DIED), 0);
+    world_close(w);
+}
+
+static void test_client_dies_while_its_workers_start(void **state)
+{
+    (void)state;
+    struct world *w = open_world_of(2);
+    struct addr a = world_owner(w, 1);
+    world_want(w, a, 1, 2);
+    world_gone(w, a.proc, 0, "");
+    assert_int_equal(node_stats(w->node).free.cpu_milli, 2000);
+    assert_int_equal(world_hello(w), 2);
+    assert_int_equal(node_stats(w->node).idle, 2);
+    world_close(w);
+}
+
+static void test_death_of_a_chain(void **state)
+{
+    (void)state;
+    struct world *w = open_world_of(4);
+    struct addr a = world_owner(w, 1);
+    struct addr owner = a;
+    for (int i = 0; i < 3; i++) {       /* a's worker's worker's worker */
+        world_want(w, owner, 1, 1);
+        world_hello(w);
+        owner = world_granted(w, owner).worker;
+        world_package(w, owner, 1);
+        world_class(w, owner, 1, 1, CPU(1));
+    }
+    world_gone(w, a.proc, 0, "");
+    assert_int_equal(world_reap(w), 3); /* each death kills the next */
+    assert_int_equal(node_stats(w->node).workers, 0);
+    assert_int_equal(node_stats(w->node).free.cpu_milli, 4000);
+    world_close(w);
 }
 
 /* ---- the store ----------------------------------------------------------------- */
@@ -672,6 +802,12 @@ static int twice(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_worker_dies),
+        cmocka_unit_test(test_worker_kill),
+        cmocka_unit_test(test_killed_worker_is_not_lent_again),
+        cmocka_unit_test(test_client_dies),
+        cmocka_unit_test(test_client_dies_while_its_workers_start),
+        cmocka_unit_test(test_death_of_a_chain),
         cmocka_unit_test(test_store_messages),
         cmocka_unit_test(test_census_frees_after_all_have_answered),
         cmocka_unit_test(test_census_with_a_death_during_it),
