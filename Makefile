@@ -57,7 +57,7 @@ UNIT := args budget buf door exec exec_model extents head head_link head_process
     listing logs machine map mesh node node_lists node_model packages places port record resources \
     store store_nomem store_wants value wire wire_hostile zwatch zygote
 # These count on __wrap_malloc to let the n-th allocation fail.
-UNIT_WRAP := exec exec_model link map mesh node_model store_nomem
+UNIT_WRAP := exec exec_model head link map mesh node_model store_nomem
 SIM := machine main net process program world
 FUZZ := frame value wire
 # With real processes: scripts, the programs that they run, and programs that

@@ -155,6 +155,11 @@ static void on_client_turn(struct world *w, struct process *p, void *data, uint6
         c->finishing = true;
 }
 
+static void on_alarm(struct world *w, struct process *p, void *data, uint64_t a, uint64_t b)
+{
+    (void)w; (void)p; (void)data; (void)a; (void)b;     /* process_step() does the rest */
+}
+
 void program_client_start(struct process *p)
 {
     struct world *w = p->w;
@@ -165,6 +170,7 @@ void program_client_start(struct process *p)
                                        .argv = span_of("x", 2), .env = span_of("", 1)};
     (void)mesh_send(p->mesh, (struct addr){1, 0, 0, 0}, &m, w->now);
     world_at(w, 0, p, on_client_turn, NULL, 0, 0);
+    world_at(w, SIM_HEAL_AT > w->now ? SIM_HEAL_AT - w->now : 0, p, on_alarm, NULL, 0, 0);
 }
 
 static bool everything_settled(const struct process *p)
@@ -421,11 +427,6 @@ static void finish(struct process *p, struct frame_of *f)
         exec_finish(p->exec, f->task, &outcome, w->now);
     }
     pop_frame(p);
-}
-
-static void on_alarm(struct world *w, struct process *p, void *data, uint64_t a, uint64_t b)
-{
-    (void)w; (void)p; (void)data; (void)a; (void)b;     /* process_step() does the rest */
 }
 
 /* One transition of the task on top; false: it must wait for an event. */

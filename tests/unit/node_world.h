@@ -51,7 +51,7 @@ static bool world_twice;        /* of worlds opened from now on */
 
 /* ---- ops ------------------------------------------------------------------------- */
 
-static const void *world_copy(struct world *w, const void *data, size_t size)
+static inline const void *world_copy(struct world *w, const void *data, size_t size)
 {
     uint8_t *copy = scratch_alloc(&w->scratch, size + 1);
     assert_non_null(copy);
@@ -61,12 +61,12 @@ static const void *world_copy(struct world *w, const void *data, size_t size)
     return copy;
 }
 
-WORLD struct span world_copy_span(struct world *w, struct span span)
+static inline struct span world_copy_span(struct world *w, struct span span)
 {
     return (struct span){world_copy(w, span.data, span.len), span.len};
 }
 
-WORLD void on_send(void *io, struct addr to, const struct msg *msg)
+static void on_send(void *io, struct addr to, const struct msg *msg)
 {
     struct world *w = io;
     assert_true(w->sent_count < WORLD_LOG_MAX);
@@ -89,7 +89,7 @@ WORLD void on_send(void *io, struct addr to, const struct msg *msg)
     }
 }
 
-WORLD void on_start(void *io, uint32_t proc, uint64_t token, const struct msg_package *package,
+static void on_start(void *io, uint32_t proc, uint64_t token, const struct msg_package *package,
                      const char *devices, int64_t cpu_milli)
 {
     struct world *w = io;
@@ -99,45 +99,45 @@ WORLD void on_start(void *io, uint32_t proc, uint64_t token, const struct msg_pa
     snprintf(s->devices, sizeof s->devices, "%s", devices);
 }
 
-WORLD void on_kill(void *io, uint32_t proc, enum node_kill how)
+static void on_kill(void *io, uint32_t proc, enum node_kill how)
 {
     struct world *w = io;
     assert_true(w->killed_count < 4096);
     w->killed[w->killed_count++] = (struct killed){.proc = proc, .how = how};
 }
 
-WORLD void on_package_known(void *io, const struct msg_package *package)
+static void on_package_known(void *io, const struct msg_package *package)
 {
     (void)package;
     ((struct world *)io)->packages_known++;
 }
 
-WORLD void on_shutdown(void *io, int64_t grace_ms)
+static void on_shutdown(void *io, int64_t grace_ms)
 {
     (void)grace_ms;
     ((struct world *)io)->shutdowns++;
 }
 
-WORLD uint64_t on_random(void *io)
+static uint64_t on_random(void *io)
 {
     struct world *w = io;
     w->random = w->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     return w->random >> 11;
 }
 
-WORLD int64_t on_unix_ms(void *io)
+static int64_t on_unix_ms(void *io)
 {
     return 1700000000000 + ((struct world *)io)->now / MS_NS;
 }
 
-WORLD void on_populate(void *io, uint32_t first, uint32_t blocks)
+static void on_populate(void *io, uint32_t first, uint32_t blocks)
 {
     struct world *w = io;
     assert_true(w->populate_count < 256);
     w->populates[w->populate_count++] = (struct populate){first, blocks};
 }
 
-WORLD void on_publish(void *io, uint32_t block, uint64_t gen)
+static void on_publish(void *io, uint32_t block, uint64_t gen)
 {
     (void)io, (void)block, (void)gen;
 }
@@ -150,7 +150,7 @@ static bool on_header(void *io, uint64_t offset, struct object_header *out)
     return out->state != 0;
 }
 
-WORLD uint64_t on_budget(void *io)
+static uint64_t on_budget(void *io)
 {
     (void)io;
     return WORLD_ARENA;
@@ -164,7 +164,7 @@ static const struct node_ops world_ops = {
 
 /* ---- life ---------------------------------------------------------------------------- */
 
-WORLD struct node_config world_config(int64_t cpus, uint32_t processes_max)
+static inline struct node_config world_config(int64_t cpus, uint32_t processes_max)
 {
     struct node_config c = {
         .self = {1, 0, 7, 0}, .processes_max = processes_max, .arena_bytes = WORLD_ARENA,
@@ -174,7 +174,7 @@ WORLD struct node_config world_config(int64_t cpus, uint32_t processes_max)
     return c;
 }
 
-WORLD void world_devices(struct node_config *c, uint32_t count)
+static inline void world_devices(struct node_config *c, uint32_t count)
 {
     c->device_count = count;
     c->total.gpu_milli = count * 1000;
@@ -185,7 +185,7 @@ WORLD void world_devices(struct node_config *c, uint32_t count)
 
 /* Everything but the node.  The scratch memory has its chunk already, so that
  * the world itself allocates nothing more in a short test. */
-WORLD struct world *world_open_later(void)
+static inline struct world *world_open_later(void)
 {
     struct world *w = calloc(1, sizeof *w);
     assert_non_null(w);
@@ -202,14 +202,14 @@ WORLD struct world *world_open_later(void)
     return w;
 }
 
-WORLD struct world *world_open(const struct node_config *config)
+static inline struct world *world_open(const struct node_config *config)
 {
     struct world *w = world_open_later();
     assert_int_equal(node_new(&w->node, config, &world_ops, w), COVEY_OK);
     return w;
 }
 
-WORLD void world_close(struct world *w)
+static inline void world_close(struct world *w)
 {
     node_free(&w->node);
     assert_null(w->node);
@@ -221,7 +221,7 @@ WORLD void world_close(struct world *w)
 
 /* ---- events --------------------------------------------------------------------------- */
 
-WORLD void world_after(struct world *w)
+static inline void world_after(struct world *w)
 {
     node_check(w->node, true);
     while (w->populate_count > 0) {
@@ -231,7 +231,7 @@ WORLD void world_after(struct world *w)
     }
 }
 
-WORLD void world_msg(struct world *w, struct addr from, const struct msg *msg)
+static inline void world_msg(struct world *w, struct addr from, const struct msg *msg)
 {
     node_msg(w->node, from, msg, w->now);
     world_after(w);
@@ -244,7 +244,7 @@ WORLD void world_msg(struct world *w, struct addr from, const struct msg *msg)
     }
 }
 
-WORLD void world_gone(struct world *w, uint32_t proc, int32_t exit_status, const char *why)
+static inline void world_gone(struct world *w, uint32_t proc, int32_t exit_status, const char *why)
 {
     for (int i = 0; i < (w->twice ? 2 : 1); i++) {
         node_proc_gone(w->node, proc, exit_status, why, w->now);
@@ -256,7 +256,7 @@ WORLD void world_gone(struct world *w, uint32_t proc, int32_t exit_status, const
         w->started[i].over |= w->started[i].proc == proc;
 }
 
-WORLD void world_pass_time(struct world *w, int64_t ns)
+static inline void world_pass_time(struct world *w, int64_t ns)
 {
     int64_t until = w->now + ns;
     for (int turns = 0; node_deadline(w->node) <= until; turns++) {
@@ -268,7 +268,7 @@ WORLD void world_pass_time(struct world *w, int64_t ns)
     w->now = until;
 }
 
-WORLD covey_status world_enter(struct world *w, enum role role, uint32_t proc, uint64_t token,
+static inline covey_status world_enter(struct world *w, enum role role, uint32_t proc, uint64_t token,
                                 struct addr *self)
 {
     char why[256] = "";
@@ -280,14 +280,14 @@ WORLD covey_status world_enter(struct world *w, enum role role, uint32_t proc, u
     return status;
 }
 
-WORLD struct addr world_client(struct world *w)
+static inline struct addr world_client(struct world *w)
 {
     struct addr a;
     assert_int_equal(world_enter(w, ROLE_CLIENT, 0, 0, &a), COVEY_OK);
     return a;
 }
 
-static bool world_was_killed(const struct world *w, uint32_t proc)
+static inline bool world_was_killed(const struct world *w, uint32_t proc)
 {
     for (uint32_t i = 0; i < w->killed_count; i++)
         if (w->killed[i].proc == proc)
@@ -297,7 +297,7 @@ static bool world_was_killed(const struct world *w, uint32_t proc)
 
 /* Everything that was started, and not given up, says hello, in order.  Returns
  * how many. */
-WORLD uint32_t world_hello(struct world *w)
+static inline uint32_t world_hello(struct world *w)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < w->started_count; i++) {
@@ -316,7 +316,7 @@ WORLD uint32_t world_hello(struct world *w)
 }
 
 /* Everything that was killed ends. */
-WORLD uint32_t world_reap(struct world *w)
+static inline uint32_t world_reap(struct world *w)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < w->killed_count; i++) {
@@ -328,7 +328,7 @@ WORLD uint32_t world_reap(struct world *w)
     return count;
 }
 
-WORLD uint32_t world_starting(const struct world *w)
+static inline uint32_t world_starting(const struct world *w)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < w->started_count; i++)
@@ -338,12 +338,12 @@ WORLD uint32_t world_starting(const struct world *w)
 
 /* ---- messages of owners ------------------------------------------------------------------ */
 
-WORLD struct hash128 world_hash(uint32_t package)
+static inline struct hash128 world_hash(uint32_t package)
 {
     return (struct hash128){package, 42};
 }
 
-WORLD void world_package(struct world *w, struct addr from, uint32_t package)
+static inline void world_package(struct world *w, struct addr from, uint32_t package)
 {
     struct msg m = {.kind = MSG_PACKAGE};
     m.u.package = (struct msg_package){.hash = world_hash(package), .path = span_str("/bin/prog"),
@@ -351,7 +351,7 @@ WORLD void world_package(struct world *w, struct addr from, uint32_t package)
     world_msg(w, from, &m);
 }
 
-WORLD void world_class(struct world *w, struct addr from, uint32_t id, uint32_t package,
+static inline void world_class(struct world *w, struct addr from, uint32_t id, uint32_t package,
                         struct resources need)
 {
     struct msg m = {.kind = MSG_CLASS};
@@ -359,7 +359,7 @@ WORLD void world_class(struct world *w, struct addr from, uint32_t id, uint32_t 
     world_msg(w, from, &m);
 }
 
-WORLD void world_want_as(struct world *w, struct addr from, uint32_t id, uint32_t want, int32_t priority)
+static inline void world_want_as(struct world *w, struct addr from, uint32_t id, uint32_t want, int32_t priority)
 {
     static uint64_t version;
     struct msg m = {.kind = MSG_LEASE_WANT};
@@ -368,26 +368,26 @@ WORLD void world_want_as(struct world *w, struct addr from, uint32_t id, uint32_
     world_msg(w, from, &m);
 }
 
-WORLD void world_want(struct world *w, struct addr from, uint32_t id, uint32_t want)
+static inline void world_want(struct world *w, struct addr from, uint32_t id, uint32_t want)
 {
     world_want_as(w, from, id, want, 0);
 }
 
-WORLD void world_return(struct world *w, struct addr from, uint64_t lease)
+static inline void world_return(struct world *w, struct addr from, uint64_t lease)
 {
     struct msg m = {.kind = MSG_LEASE_RETURN};
     m.u.lease_return.lease = lease;
     world_msg(w, from, &m);
 }
 
-WORLD void world_blocked(struct world *w, struct addr worker, uint64_t version)
+static inline void world_blocked(struct world *w, struct addr worker, uint64_t version)
 {
     struct msg m = {.kind = MSG_BLOCKED};
     m.u.blocked.version = version;
     world_msg(w, worker, &m);
 }
 
-WORLD void world_unblocked(struct world *w, struct addr worker, uint64_t version)
+static inline void world_unblocked(struct world *w, struct addr worker, uint64_t version)
 {
     struct msg m = {.kind = MSG_UNBLOCKED};
     m.u.unblocked.version = version;
@@ -395,7 +395,7 @@ WORLD void world_unblocked(struct world *w, struct addr worker, uint64_t version
 }
 
 /* A client that has told package @package and a class 1 of one CPU. */
-WORLD struct addr world_owner(struct world *w, uint32_t package)
+static inline struct addr world_owner(struct world *w, uint32_t package)
 {
     struct addr a = world_client(w);
     world_package(w, a, package);
@@ -406,7 +406,7 @@ WORLD struct addr world_owner(struct world *w, uint32_t package)
 /* ---- what was sent ----------------------------------------------------------------------- */
 
 /* The first message of this kind to @to that was not taken yet; NULL: none. */
-static const struct msg *world_take(struct world *w, struct addr to, enum msg_kind kind)
+static inline const struct msg *world_take(struct world *w, struct addr to, enum msg_kind kind)
 {
     for (uint32_t i = 0; i < w->sent_count; i++) {
         struct sent *s = &w->sent[i];
@@ -418,7 +418,7 @@ static const struct msg *world_take(struct world *w, struct addr to, enum msg_ki
     return NULL;
 }
 
-WORLD uint32_t world_count(const struct world *w, struct addr to, enum msg_kind kind)
+static inline uint32_t world_count(const struct world *w, struct addr to, enum msg_kind kind)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < w->sent_count; i++)
@@ -426,14 +426,14 @@ WORLD uint32_t world_count(const struct world *w, struct addr to, enum msg_kind 
     return count;
 }
 
-WORLD struct msg_lease_grant world_granted(struct world *w, struct addr owner)
+static inline struct msg_lease_grant world_granted(struct world *w, struct addr owner)
 {
     const struct msg *m = world_take(w, owner, MSG_LEASE_GRANT);
     assert_non_null(m);
     return m->u.lease_grant;
 }
 
-WORLD void world_stalled(struct world *w, struct addr owner, covey_status status, const char *part)
+static inline void world_stalled(struct world *w, struct addr owner, covey_status status, const char *part)
 {
     const struct msg *m = world_take(w, owner, MSG_LEASE_STALL);
     assert_non_null(m);
@@ -444,7 +444,7 @@ WORLD void world_stalled(struct world *w, struct addr owner, covey_status status
 
 /* ---- the store ------------------------------------------------------------------------------ */
 
-WORLD struct msg_extent_grant world_extent(struct world *w, struct addr writer, uint64_t request)
+static inline struct msg_extent_grant world_extent(struct world *w, struct addr writer, uint64_t request)
 {
     struct msg m = {.kind = MSG_EXTENT_WANT};
     m.u.extent_want = (struct msg_extent_want){request, ARENA_BLOCK};
@@ -458,7 +458,7 @@ WORLD struct msg_extent_grant world_extent(struct world *w, struct addr writer, 
 }
 
 /* Object @ordinal of 64 bytes in @e, sealed, owned by @owner. */
-WORLD struct place world_seal(struct world *w, const struct msg_extent_grant *e, uint32_t ordinal,
+static inline struct place world_seal(struct world *w, const struct msg_extent_grant *e, uint32_t ordinal,
                                struct addr owner, uint64_t seq)
 {
     struct place p = {.node = 1, .extent = e->extent, .gen = e->gen, .size = 64, .ordinal = ordinal,
@@ -470,7 +470,7 @@ WORLD struct place world_seal(struct world *w, const struct msg_extent_grant *e,
     return p;
 }
 
-WORLD void world_census(struct world *w, struct addr from, struct addr who, uint32_t count,
+static inline void world_census(struct world *w, struct addr from, struct addr who, uint32_t count,
                          const struct place *places)
 {
     struct msg m = {.kind = MSG_CENSUS};
