@@ -9,7 +9,7 @@ VARIANT ?= release
 WERROR ?= 0
 PREFIX ?= /usr/local
 DESTDIR ?=
-SEEDS ?= 200
+SEEDS ?= 10000
 FUZZ_SECONDS ?= 60
 TEST_SECONDS ?= 120
 
@@ -18,7 +18,7 @@ SOVERSION := 0
 
 # ---- sources ------------------------------------------------------------------
 
-CORE_LIB := buf exec exec_record frame link map mesh owner owner_borrow owner_lease owner_object \
+CORE_LIB := buf exec exec_record frame link map mesh owner owner_borrow owner_lease owner_object owner_rebuild \
     owner_task scratch
 CORE_DAEMON := blocks extents extents_check extents_walk head head_kv head_node node node_adopt \
     node_death node_history node_lease node_list node_package node_procs node_queue node_recall \
@@ -28,7 +28,7 @@ STORE_LIB := copy frees mapping store wants window
 STORE_DAEMON := arena budget
 IO_LIB := door mono places port port_peer wake
 IO_DAEMON := alarm job watch zwatch
-CLIENT := command get open package process put registry show strerror submit
+CLIENT := callbacks command get open package process put registry show strerror submit
 WORKER := args command results run serve zygote
 NODE := daemon entrance family head_link keeper keeper_main logs machine node_main output packages \
     pager starter zygotes

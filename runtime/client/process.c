@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "client/callbacks.h"
 #include "client/show.h"
 #include "io/door.h"
 #include "io/mono.h"
@@ -66,86 +67,6 @@ int64_t deadline_of(int64_t timeout_ms, int64_t now)
     return now + timeout_ms * MS_NS;
 }
 
-/* ---- extras: callbacks and messages of refs ------------------------------------------ */
-
-struct extra *extra_of(covey *c, covey_ref ref, bool make)
-{
-    struct extra *x = map_get(&c->extras, &ref);
-    if (x || !make)
-        return x;
-    x = calloc(1, sizeof(*x));
-    if (!x)
-        return NULL;
-    x->ref = ref;
-    x->last = &x->first;
-    if (!map_put(&c->extras, &ref, x)) {
-        free(x);
-        return NULL;
-    }
-    return x;
-}
-
-void extra_drop(covey *c, covey_ref ref)
-{
-    if (map_count(&c->extras) == 0)
-        return;
-    struct extra *x = map_del(&c->extras, &ref);
-    if (!x)
-        return;
-    while (x->thens) {
-        struct callback *cb = x->thens;
-        x->thens = cb->next;
-        free(cb);
-    }
-    while (x->first) {
-        struct post *p = x->first;
-        x->first = p->next;
-        free(p);
-    }
-    free(x->shown);
-    free(x);
-}
-
-static void queue_callback(covey *c, struct callback *cb)
-{
-    cb->next = NULL;
-    *c->callbacks_last = cb;
-    c->callbacks_last = &cb->next;
-    if (c->callback_count++ == 0)
-        wake_set(c->callback_fd);
-}
-
-int process_callbacks(covey *c)
-{
-    int ran = 0;
-    while (c->callbacks) {
-        struct callback *cb = c->callbacks;
-        c->callbacks = cb->next;
-        if (!c->callbacks)
-            c->callbacks_last = &c->callbacks;
-        if (--c->callback_count == 0)
-            wake_clear(c->callback_fd);
-        struct object_view view;
-        if (owner_view(c->owner, cb->ref, &view) == COVEY_OK) {     /* not released meanwhile */
-            if (cb->kind == CALLBACK_MESSAGE && !cb->post->wants_answer)
-                owner_post_read(c->owner, cb->ref, cb->post->number, c->now);
-            pthread_mutex_unlock(&c->lock);
-            if (cb->kind == CALLBACK_THEN) {
-                cb->then(c, cb->ref, view.state == OBJECT_FAILED ? view.status : COVEY_OK, cb->arg);
-            } else {
-                covey_message m = {cb->ref, cb->post->data, cb->post->size,
-                                   cb->post->wants_answer ? cb->post->number : 0};
-                cb->on_message(c, &m, cb->arg);
-            }
-            pthread_mutex_lock(&c->lock);
-            ran++;
-        }
-        free(cb->post);
-        free(cb);
-    }
-    return ran;
-}
-
 /* ---- effects of the cores --------------------------------------------------------------- */
 
 void process_send(covey *c, struct addr to, const struct msg *msg)
@@ -166,46 +87,8 @@ static void on_free_place(void *io, const struct place *place)
     store_free(c->store, place);
 }
 
-void process_settled(covey *c, covey_ref ref)
-{
-    struct extra *x = extra_of(c, ref, false);
-    while (x && x->thens) {
-        struct callback *cb = x->thens;
-        x->thens = cb->next;
-        queue_callback(c, cb);
-    }
-}
-
 static void on_settled(void *io, covey_ref ref) { process_settled(io, ref); }
-
-/* A message that cannot be kept is answered as read: its sender goes on. */
-static void on_post(void *io, covey_ref ref, const struct msg_post *m)
-{
-    covey *c = io;
-    struct extra *x = extra_of(c, ref, true);
-    struct post *p = x ? malloc(sizeof(*p) + m->body.len + 1) : NULL;
-    struct callback *cb = p && x->on_message ? calloc(1, sizeof(*cb)) : NULL;
-    if (!p || (x->on_message && !cb)) {
-        free(p);
-        owner_post_read(c->owner, ref, m->number, c->now);
-        return;
-    }
-    p->next = NULL;
-    p->number = m->number;
-    p->wants_answer = m->wants_answer;
-    p->size = m->body.len;
-    if (p->size)
-        memcpy(p->data, m->body.data, p->size);
-    p->data[p->size] = 0;
-    if (cb) {
-        *cb = (struct callback){.kind = CALLBACK_MESSAGE, .ref = ref, .on_message = x->on_message,
-                                .arg = x->arg, .post = p};
-        queue_callback(c, cb);
-    } else {
-        *x->last = p;
-        x->last = &p->next;
-    }
-}
+static void on_post(void *io, covey_ref ref, const struct msg_post *m) { callbacks_post(io, ref, m); }
 
 static const struct owner_ops owner_ops = {on_send, on_free_place, on_post, on_settled};
 
@@ -644,14 +527,6 @@ void process_close(covey *c)
     pthread_mutex_unlock(&c->lock);
     if (c->helper_runs)
         pthread_join(c->helper, NULL);
-    while (c->callbacks) {
-        struct callback *cb = c->callbacks;
-        c->callbacks = cb->next;
-        free(cb->post);
-        free(cb);
-    }
-    struct extra *x;
-    for (uint32_t i = 0; (x = map_next(&c->extras, &i)) != NULL;)
-        extra_drop(c, x->ref);
+    callbacks_free(c);
     dismantle(c);
 }

@@ -3,6 +3,7 @@
  *   owner.c         assembly: events in, timers, the loop that settles
  *   owner_object.c  slots, values, holds, failures
  *   owner_task.c    the task's state machine, submit, retry, cancel, commit
+ *   owner_rebuild.c  lost objects made again
  *   owner_lease.c   classes, wants, pushing, taking back, death of a worker
  *   owner_borrow.c  refs that cross processes
  *
@@ -213,7 +214,13 @@ bool task_deps_fill(struct owner *o, struct task *t, struct msg_task *out);
 void task_fill(const struct owner *o, const struct task *t, struct msg_task *out, int64_t now);
 void task_reply(struct owner *o, struct addr from, const struct msg_reply *reply, int64_t now);
 void task_finish(struct owner *o, struct task *t, struct addr from, const struct msg_reply *reply, int64_t now);
+void task_dep_attach(struct dep_ref *dep, struct object *obj);
+struct failure *task_dep_failure(const struct owner *o, const struct task *t, uint32_t index, struct failure *cause);
+void task_take_out(struct owner *o, struct task *t, int64_t now);
 const char *task_state_name(enum task_state state);
+
+/* owner_rebuild.c: true if @t waits for its lost argument now, or has failed for it. */
+bool task_wait_for_lost(struct owner *o, struct task *t, uint32_t index, int64_t now);
 
 /* owner_lease.c */
 void class_enqueue(struct owner *o, struct task *t, bool front);

@@ -109,7 +109,7 @@ static bool make_results(struct owner *o, struct task *t)
     return true;
 }
 
-static void dep_attach(struct dep_ref *dep, struct object *obj)
+void task_dep_attach(struct dep_ref *dep, struct object *obj)
 {
     dep->waiting = true;
     dep->next = obj->dependents;
@@ -117,7 +117,7 @@ static void dep_attach(struct dep_ref *dep, struct object *obj)
     dep->task->waiting++;
 }
 
-static struct failure *dep_failure(const struct owner *o, const struct task *t, uint32_t index, struct failure *cause)
+struct failure *task_dep_failure(const struct owner *o, const struct task *t, uint32_t index, struct failure *cause)
 {
     if (cause->depth >= FAILURE_CHAIN_MAX)
         return failure_share(cause);
@@ -146,9 +146,9 @@ static struct failure *attach_deps(struct owner *o, struct task *t, const struct
         if (deps[i].handle)
             continue;
         if (obj->state == OBJECT_PENDING)
-            dep_attach(&t->deps[i], obj);
+            task_dep_attach(&t->deps[i], obj);
         else if (obj->state == OBJECT_FAILED && !why)
-            why = dep_failure(o, t, i, obj->failure);
+            why = task_dep_failure(o, t, i, obj->failure);
     }
     t->deps_held = true;
     return why;
@@ -223,7 +223,7 @@ void task_dep_settled(struct owner *o, struct dep_ref *dep, struct object *obj, 
     dep->waiting = false;
     t->waiting--;
     if (obj->state == OBJECT_FAILED)
-        task_fail(o, t, dep_failure(o, t, (uint32_t)(dep - t->deps), obj->failure), now);
+        task_fail(o, t, task_dep_failure(o, t, (uint32_t)(dep - t->deps), obj->failure), now);
     else if (t->waiting == 0)
         task_requeue(o, t, false, now);
 }
@@ -282,7 +282,7 @@ void task_requeue(struct owner *o, struct task *t, bool front, int64_t now)
 }
 
 /* Leave whatever queue or lease it is on. */
-static void take_out(struct owner *o, struct task *t, int64_t now)
+void task_take_out(struct owner *o, struct task *t, int64_t now)
 {
     if (t->state == TASK_QUEUED)
         class_remove(o, t);
@@ -315,7 +315,7 @@ void task_free(struct owner *o, struct task *t)
 /* The task's results are settled and it is on no lease: let go of what it held. */
 static void task_done(struct owner *o, struct task *t, int64_t now)
 {
-    take_out(o, t, now);
+    task_take_out(o, t, now);
     task_move(t, TASK_DONE);
     list_del(&t->in_all);
     o->stats.tasks--;
@@ -386,7 +386,7 @@ void task_attempt_failed(struct owner *o, struct task *t, uint32_t cause, struct
         return;
     }
     failure_drop(failure);
-    take_out(o, t, now);
+    task_take_out(o, t, now);
     task_move(t, TASK_PAUSED);
     t->retry_at = at;
     o->stats.retried++;
@@ -542,84 +542,6 @@ static void commit(struct owner *o, struct task *t, const struct msg_reply *r, i
     task_done(o, t, now);
 }
 
-/* ---- rebuild -------------------------------------------------------------------------- */
-
-/* The task runs again, for those of its results that are pending now. */
-static void run_again(struct owner *o, struct task *t, int64_t now)
-{
-    for (uint32_t i = 0; i < t->result_count; i++) {
-        struct object *obj = task_result(o, t, i);
-        if (obj)
-            obj->uses++;            /* its producer is in flight again */
-    }
-    o->lineage_bytes -= t->bytes;
-    t->settled = false;
-    t->cancel = COVEY_OK;
-    t->attempts_max = t->attempt + 1 + OWNER_RETRIES_DEFAULT;
-    list_push(&o->tasks, &t->in_all);
-    o->stats.tasks++;
-    task_move(t, TASK_WAITING);
-    for (uint32_t i = 0; i < t->dep_count; i++) {
-        struct object *arg = object_at(o, t->deps[i].slot);
-        if (!t->deps[i].handle && arg->state == OBJECT_PENDING)
-            dep_attach(&t->deps[i], arg);
-    }
-    if (t->waiting == 0)
-        task_requeue(o, t, false, now);
-}
-
-/* A ready object's bytes are gone: pending again if it can be rebuilt, else failed. */
-static void object_lost(struct owner *o, struct object *obj, int64_t now)
-{
-    assert(obj->state == OBJECT_READY && obj->in_store);
-    struct task *t = obj->task;
-    bool can = t && t->deps_held && t->state == TASK_DONE && obj->rebuilds < OWNER_REBUILDS_MAX && !o->leaving;
-    bool underway = t && t->state != TASK_DONE;     /* a sister is being rebuilt: it comes along */
-    object_drop_value(o, obj);
-    if (can) {
-        obj->rebuilds++;
-        run_again(o, t, now);
-    } else if (!underway) {
-        object_set_failure(obj, failure_new(COVEY_ELOST, 0, 0, "%s",
-                                            obj->borrowed ? "its bytes are gone, and only its owner could make it again"
-                                            : !t ? "its bytes are gone; it was put, so it cannot be made again"
-                                                 : "its bytes are gone, and it was made again too often or its "
-                                                   "lineage was dropped"));
-        object_settle(o, obj);
-    }
-}
-
-covey_status owner_lost(struct owner *o, covey_ref ref, int64_t now)
-{
-    struct object *obj = object_of_ref(o, ref);
-    if (!obj)
-        return COVEY_ESTALE;
-    if (obj->state == OBJECT_READY && obj->in_store)
-        object_lost(o, obj, now);
-    owner_run(o, now);
-    return COVEY_OK;
-}
-
-/* An argument's bytes are not where its owner thought: rebuild it and wait. */
-static bool wait_for_lost_dep(struct owner *o, struct task *t, uint32_t index, int64_t now)
-{
-    if (index >= t->dep_count || t->deps[index].handle)
-        return false;
-    struct object *obj = object_at(o, t->deps[index].slot);
-    if (obj->state == OBJECT_READY && !obj->in_store)
-        return false;
-    take_out(o, t, now);
-    task_move(t, TASK_WAITING);
-    t->attempt--;                   /* it never ran */
-    if (obj->state == OBJECT_READY)
-        object_lost(o, obj, now);
-    if (obj->state == OBJECT_FAILED)
-        task_fail(o, t, dep_failure(o, t, index, obj->failure), now);
-    else
-        dep_attach(&t->deps[index], obj);
-    return true;
-}
-
 /* ---- finish --------------------------------------------------------------------------- */
 
 /* @reply is current: from a lease, or from this process's own stack. */
@@ -639,7 +561,7 @@ void task_finish(struct owner *o, struct task *t, struct addr from, const struct
                                     t->name, r->result_count, t->result_count), now);
     } else {
         free_results(o, r);
-        if (r->status == COVEY_ELOST && wait_for_lost_dep(o, t, (uint32_t)r->user_code, now))
+        if (r->status == COVEY_ELOST && task_wait_for_lost(o, t, (uint32_t)r->user_code, now))
             return;
         bool deaf = r->status == COVEY_ESIGNATURE || r->status == COVEY_EUNKNOWN;   /* the same each time */
         task_attempt_failed(o, t, deaf ? 0 : COVEY_RETRY_FAILURE, reply_failure(o, t, from, r), now);

@@ -1,5 +1,5 @@
-/* test_node_lists.c - the node's core: deaths, objects that outlive their owner,
- * and answers to queries.  All tests run twice, as in test_node.c. */
+/* test_node_lists.c - the node's core: failures to start, deaths, objects that
+ * outlive their owner, and answers to queries.  All tests run twice, as in test_node.c. */
 #include "node_world.h"
 
 #define CPU(n) ((struct resources){.cpu_milli = (n) * 1000})
@@ -60,6 +60,75 @@ static covey_status ready(struct world *w, struct addr to, struct place *place)
     }
     *place = m->u.object_ready.place;
     return (covey_status)m->u.object_ready.status;
+}
+
+/* ---- failures to start -------------------------------------------------------------------------- */
+
+static void fail_start(struct world *w, const char *why)
+{
+    for (uint32_t i = 0; i < w->started_count; i++) {
+        if (w->started[i].over)
+            continue;
+        w->started[i].over = true;
+        for (int k = 0; k < (w->twice ? 2 : 1); k++) {
+            node_start_failed(w->node, w->started[i].proc, COVEY_ESYSTEM, why, w->now);
+            world_after(w);
+        }
+        return;
+    }
+    fail_msg("nothing was started");
+}
+
+static void test_three_failed_starts(void **state)
+{
+    (void)state;
+    struct world *w = open_world_of(1);
+    struct addr a = world_owner(w, 1), b = world_owner(w, 1);
+    world_want(w, a, 1, 4);
+    fail_start(w, "exec: no such file");
+    fail_start(w, "exec: no such file");
+    assert_null(world_take(w, a, MSG_LEASE_STALL));
+    fail_start(w, "exec: not executable");
+    world_stalled(w, a, COVEY_ESTART, "exec: not executable");
+    assert_int_equal(world_starting(w), 0);
+    assert_int_equal(node_stats(w->node).free.cpu_milli, 1000);
+    world_want(w, b, 1, 1);
+    world_stalled(w, b, COVEY_ESTART, "not executable");
+    /* Another client says it anew: what was wrong may be mended. */
+    struct addr c = world_owner(w, 1);
+    world_want(w, c, 1, 1);
+    assert_int_equal(world_starting(w), 1);
+    world_close(w);
+}
+
+static void test_failures_in_a_row(void **state)
+{
+    (void)state;
+    struct world *w = open_world_of(1);
+    struct addr a = world_owner(w, 1);
+    world_want(w, a, 1, 1);
+    for (int i = 0; i < 5; i++) {
+        fail_start(w, "x");
+        fail_start(w, "x");
+        world_hello(w);
+        struct msg_lease_grant g = world_granted(w, a);
+        world_gone(w, g.worker.proc, -9, "");
+        assert_null(world_take(w, a, MSG_LEASE_STALL));
+    }
+    world_close(w);
+}
+
+static void test_end_before_hello_is_a_failed_start(void **state)
+{
+    (void)state;
+    struct world *w = open_world_of(1);
+    struct addr a = world_owner(w, 1);
+    world_want(w, a, 1, 1);
+    for (int i = 0; i < 3; i++)
+        world_gone(w, w->started[i].proc, 127, "cannot load libfoo.so");
+    world_stalled(w, a, COVEY_ESTART, "cannot load libfoo.so");
+    assert_null(world_take(w, a, MSG_WORKER_DIED));
+    world_close(w);
 }
 
 /* ---- death of workers and clients ----------------------------------------------------- */
@@ -802,6 +871,9 @@ static int twice(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_three_failed_starts),
+        cmocka_unit_test(test_failures_in_a_row),
+        cmocka_unit_test(test_end_before_hello_is_a_failed_start),
         cmocka_unit_test(test_worker_dies),
         cmocka_unit_test(test_worker_kill),
         cmocka_unit_test(test_killed_worker_is_not_lent_again),
