@@ -1,8 +1,8 @@
 # covey.  `make help` lists what there is to make.
 #
-# Everything is built under build/: objects in build/VARIANT/, results of the
-# release variant in build/ itself, those of asan, tsan and fuzz in their own
-# folder.  Sources are listed, not found: a file that is not here is not built,
+# Everything is built under build/: objects in build/VARIANT/obj/, results of
+# the release variant in build/ itself, those of asan, tsan and fuzz in
+# build/VARIANT/.  Sources are listed, not found: a file that is not here is not built,
 # and tools/lint says so.
 
 VARIANT ?= release
@@ -113,7 +113,7 @@ endif
 CFLAGS_ALL := -std=gnu11 -fPIC -pthread $(WARN) $(FLAGS_$(VARIANT)) $(CFLAGS)
 LDFLAGS_ALL := $(filter -fsanitize%,$(FLAGS_$(VARIANT))) -pthread $(LDFLAGS)
 
-OBJ := build/$(VARIANT)
+OBJ := build/$(VARIANT)/obj
 OUT := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
 
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))

@@ -128,7 +128,8 @@ typedef struct covey_ref {
  * covey_error() set.  @argc and @argv may be NULL. */
 COVEY_MUST_USE covey *covey_init(int *argc, char ***argv);
 
-/* The same with a choice.  Zero means default. */
+/* The same with a choice; in a worker it does not return either, so it, too,
+ * stands at the top of main where it is used alone.  Zero means default. */
 typedef struct covey_open_opts {
     size_t size;         /* sizeof(covey_open_opts) */
     const char *address; /* "local:NAME"; NULL as covey_init() */

@@ -35,6 +35,9 @@ struct bench {
     covey *c;                   /* of a private cluster; bench_cluster() opens it */
     const char *dir;            /* temporary, of this run alone */
     char why[1024];             /* of the row that could not be measured */
+    /* What one measurement tells for two rows; 0: not measured yet. */
+    double start_ms, stop_ms;
+    double read_first, read_later, read_own;
 };
 
 struct bench_figure {

@@ -109,7 +109,7 @@ static void last_words(const struct launched *d, char *out, size_t size)
     while (n > 0 && text[n - 1] == '\n')
         text[--n] = 0;
     const char *line = strrchr(text, '\n');
-    snprintf(out, size, "%s", line ? line + 1 : text);
+    snprintf(out, size, "%.*s", (int)size - 1, line ? line + 1 : text);
 }
 
 /* What the daemon says, without the line's end: "ready", "failed: WHY", or ""

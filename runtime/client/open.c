@@ -199,6 +199,8 @@ static covey_status find_dir(const covey_open_opts *o, char *dir, size_t size, p
 
 covey *covey_open(const covey_open_opts *opts)
 {
+    if (zygote_marked())
+        worker_main();
     error_clear();
     covey_open_opts o = {0};
     if (opts && (opts->size == 0 || opts->size > sizeof(o))) {
@@ -241,8 +243,6 @@ covey *covey_init(int *argc, char ***argv)
 {
     (void)argc;
     (void)argv;
-    if (zygote_marked())
-        worker_main();
     return covey_open(NULL);
 }
 

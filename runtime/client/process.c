@@ -42,13 +42,15 @@ static void watch_forks(void)
     pthread_atfork(NULL, NULL, after_fork);
 }
 
+bool process_forked(const covey *c) { return c->pid != this_pid; }
+
 covey_status process_enter(covey *c)
 {
     if (!c) {
         error_set("the covey handle is NULL: covey_init() failed, or was not called");
         return COVEY_EINVAL;
     }
-    if (c->pid != this_pid) {
+    if (process_forked(c)) {
         error_set("this process is a fork of the one that opened the handle; open one of its own");
         return COVEY_EFORK;
     }
@@ -247,7 +249,7 @@ void process_after(covey *c, int64_t now)
         process_wake(c);
 }
 
-void process_broken(covey *c, covey_status why)
+static void process_broken(covey *c, covey_status why)
 {
     if (c->is_worker)
         _exit(0);                       /* the node is gone; its keeper ends us anyway */

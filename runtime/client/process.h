@@ -152,7 +152,8 @@ void process_send(covey *c, struct addr to, const struct msg *msg);
 void process_wake(covey *c);
 void process_settled(covey *c, covey_ref ref);  /* queue what then() asked for */
 
-void process_broken(covey *c, covey_status why);
+/* This is a fork of the process that opened the handle. */
+bool process_forked(const covey *c);
 
 /* The handle checks that every public call begins with: NULL, another process,
  * closed.  On COVEY_OK the lock is held. */

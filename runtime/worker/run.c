@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <stdatomic.h>
 
 #include "io/mono.h"
@@ -115,6 +116,8 @@ static void call(covey_ctx *ctx, struct span args)
         return;
     covey_status status = ctx->def->fn(ctx);
     fflush(stdout);
+    if (process_forked(ctx->c))
+        _exit(0);               /* a child that the task forked: it is no worker */
     if (ctx->status == COVEY_OK && status != COVEY_OK)
         run_fail(ctx, status < COVEY_STATUS_COUNT && status > 0 ? status : COVEY_ETASK, (int32_t)status,
                  "it returned %d (%s)", (int)status, covey_strerror(status));

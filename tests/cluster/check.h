@@ -7,9 +7,9 @@
  * Only the process that runs main() to its end prints results: workers of the
  * same program end inside covey_open().
  *
- * Which processes belong to a test is read from their environment: all that a
- * cluster starts inherits COVEY_DIR, and tools/run-tests gives each test its
- * own.  By hand, check_set_dir() makes one:
+ * Which processes belong to a test is read from their environment: daemons and
+ * workers inherit CHECK_ENV.  tools/run-tests gives each test a directory of its
+ * own; by hand, one is made:
  *
  *     make && COVEY_BIN=$PWD/build/covey build/tests/cluster/bad_code
  */
@@ -34,7 +34,8 @@
 #include "covey.h"
 
 #define CHECK_GET_MS 20000      /* for what must come: longer only hides a hang */
-#define CHECK_MADE_DIR "/tmp/covey-test.XXXXXX"
+#define CHECK_MADE_DIR "/tmp/covey-check.XXXXXX"
+#define CHECK_ENV "COVEYTEST_ID"    /* not COVEY_...: those are not handed to workers */
 
 static struct {
     unsigned count, failures;
@@ -172,17 +173,17 @@ static bool check_has_env(pid_t pid, const char *entry)
     return false;
 }
 
-/* Call @fn for each living process of this test but this one and those that it
- * came from.  Returns how many there are. */
+/* Call @fn for each living process of this test but this one.  Returns how
+ * many there are. */
 static unsigned check_each_process(void (*fn)(pid_t pid, void *ctx), void *ctx)
 {
     char entry[600];
     unsigned count = 0;
-    snprintf(entry, sizeof entry, "COVEY_DIR=%s", getenv("COVEY_DIR"));
+    snprintf(entry, sizeof entry, CHECK_ENV "=%s", getenv(CHECK_ENV));
     DIR *proc = opendir("/proc");
     for (struct dirent *e; proc && (e = readdir(proc));) {
         pid_t pid = (pid_t)atoi(e->d_name);
-        if (!isdigit((unsigned char)e->d_name[0]) || pid == getpid() || pid == getppid())
+        if (!isdigit((unsigned char)e->d_name[0]) || pid == getpid())
             continue;
         if (!check_has_env(pid, entry) || !check_lives(pid))
             continue;
@@ -218,6 +219,12 @@ static int check_show_entry(const char *path, const struct stat *st, int type, s
     return 0;
 }
 
+/* Head, node, keeper, zygote: as long as these are seen, what comes after can fail. */
+static void check_something_runs(void)
+{
+    check(check_each_process(NULL, NULL) >= 4, "a cluster's processes are found");
+}
+
 /* No process of the test lives and nothing lies in its directory. */
 static void check_nothing_left(const char *when)
 {
@@ -231,9 +238,15 @@ static void check_nothing_left(const char *when)
 
 /* ---- a cluster of the test's own ----------------------------------------------------- */
 
-static void check_set_dir(void)
+/* A directory and a mark, before anything is started.  Workers come here, too,
+ * on their way to covey_open(), and have both already. */
+static void check_begin(void)
 {
-    char dir[sizeof checks.made + 2];
+    char text[sizeof checks.made + 32];
+    if (getenv(CHECK_ENV))
+        return;
+    snprintf(text, sizeof text, "%d.%lld", (int)getpid(), (long long)check_now_ms());
+    setenv(CHECK_ENV, text, 1);
     if (getenv("COVEY_DIR"))
         return;
     strcpy(checks.made, CHECK_MADE_DIR);
@@ -241,8 +254,8 @@ static void check_set_dir(void)
         perror("mkdtemp");
         exit(2);
     }
-    snprintf(dir, sizeof dir, "%s/c", checks.made);
-    setenv("COVEY_DIR", dir, 1);
+    snprintf(text, sizeof text, "%s/c", checks.made);
+    setenv("COVEY_DIR", text, 1);
     setenv("TMPDIR", checks.made, 1);
 }
 
@@ -250,7 +263,7 @@ static void check_set_dir(void)
  * nothing could be tested. */
 static covey *check_open(covey_open_opts o)
 {
-    check_set_dir();
+    check_begin();
     o.size = sizeof o;
     o.private_cluster = true;
     o.cpus = o.cpus > 0 ? o.cpus : 2;

@@ -17,7 +17,7 @@
 #define GET_MS 60000
 #define LOOK_NS (10 * 1000 * 1000)
 
-COVEY_TASK(talk, "str i64 -> nil")
+COVEY_TASK(talk, "str i64")
 {
     const char *file = covey_arg_str(ctx, 0);
     int64_t rounds = covey_arg_i64(ctx, 1);

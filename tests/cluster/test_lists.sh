@@ -68,7 +68,7 @@ t 'nothing is left' nothing_left default
 wait $follower
 status=$?
 t 'logs -f ends with the cluster' status_is 0
-t 'and has printed all' [ "$(grep -c '^talk [123]$' "$TMPDIR/followed")" = 3 ]
+t 'and has printed all, in order' [ "$(head -n 3 "$TMPDIR/followed" | tr '\n' ' ')" = 'talk 1 talk 2 talk 3 ' ]
 
 # A private cluster, and a program that is killed: nothing may stay.
 rm -f "$TMPDIR/go"
