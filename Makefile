@@ -10,6 +10,7 @@ WERROR ?= 0
 PREFIX ?= /usr/local
 DESTDIR ?=
 SEEDS ?= 10000
+SANITIZED_SEEDS ?= 1000
 FUZZ_SECONDS ?= 60
 TEST_SECONDS ?= 120
 
@@ -47,6 +48,8 @@ TOOL_SRC := $(addprefix tools/,args.c argv.c bench.c bench_life.c bench_object.c
     listing.c query.c)
 
 EXAMPLES := command fashion_grid hello nested own_loop pi progress retries word_count
+# A minute of arithmetic, in which a sanitizer learns nothing.
+EXAMPLES_LONG := fashion_grid
 # Of those that are more than one file, the other files; and the libraries.
 EXAMPLE_PARTS := fashion_data fashion_tasks mlp
 EXAMPLE_PARTS_fashion_grid := fashion_data fashion_tasks mlp
@@ -64,9 +67,9 @@ FUZZ := frame value wire
 # are tests themselves.
 CLUSTER_TESTS := cli lists
 CLUSTER_PROGRAMS := talker
-CLUSTER_CHECKS := bad_code
-# These build and install, which is no different under a sanitizer.
-CLUSTER_TESTS_RELEASE := tools
+CLUSTER_CHECKS := api_misuse bad_code
+# These install or measure: under a sanitizer that is no different, or makes no sense.
+CLUSTER_TESTS_RELEASE := bench tools
 
 EXAMPLE_SRC := $(patsubst %,examples/%.c,$(EXAMPLES) $(EXAMPLE_PARTS))
 TEST_SRC := $(UNIT:%=tests/unit/test_%.c) $(SIM:%=tests/sim/%.c) $(FUZZ:%=tests/fuzz/fuzz_%.c) \
@@ -259,7 +262,8 @@ TEST_ENV += TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp:history_size=4
 TESTS_UNIT := $(UNIT_BIN)
 TESTS_SIM := $(if $(SIM),'plain:$(OUT)/tests/sim --seeds $(SEEDS)')
 TESTS_FUZZ := $(foreach f,$(FUZZ),'$(OUT)/tests/replay_$(f) tests/fuzz/corpus/$(f)')
-TESTS_EXAMPLES := $(EXAMPLE_BIN:%=plain:%)
+TESTS_EXAMPLES := $(patsubst %,plain:$(OUT)/examples/%,$(if $(filter release,$(VARIANT)), \
+    $(EXAMPLES),$(filter-out $(EXAMPLES_LONG),$(EXAMPLES))))
 TESTS_CLUSTER := $(CLUSTER_TESTS:%=tests/cluster/test_%.sh) \
     $(CLUSTER_CHECKS:%=$(OUT)/tests/cluster/%)
 TESTS_RELEASE := $(CLUSTER_TESTS_RELEASE:%=tests/cluster/test_%.sh)
@@ -277,7 +281,7 @@ test-built: all $(UNIT_BIN) $(SIM_BIN) $(REPLAY_BIN) $(CLUSTER_BIN) $(RUN_TESTS)
 
 asan tsan: ## tests under AddressSanitizer with UBSan; under ThreadSanitizer
 	@tools/install-deps --check
-	@$(MAKE) --no-print-directory VARIANT=$@ TEST_SECONDS=600 test-built
+	@$(MAKE) --no-print-directory VARIANT=$@ TEST_SECONDS=600 SEEDS=$(SANITIZED_SEEDS) test-built
 
 test-all: ## test, asan, tsan, lint and a minute of each fuzz target
 	@$(MAKE) --no-print-directory test

@@ -1,8 +1,10 @@
 /* bench_life.c - starting, stopping, and what is there while nothing happens.
  *
  * Memory is PSS: a page that several processes map counts in parts that add up
- * to one, so that the sum over processes is what the machine gives.  The arena
- * is left out, since its size is the user's choice.
+ * to one, so that the sum over processes is what the machine gives.  So it falls
+ * when other processes use the same libraries, as those of the bench do: head and
+ * node alone on a machine would come to some 10 MB, half of it libraries.  The
+ * arena is left out, since its size is the user's choice.
  */
 #include "bench.h"
 

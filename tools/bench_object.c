@@ -270,7 +270,8 @@ COVEY_TASK(bench_get_many, "handle... -> f64")
         const void *data;
         size_t size;
         uint32_t seen = UINT32_MAX;
-        covey_status status = covey_get_bytes(c, covey_arg_handle(ctx, i), BENCH_WAIT_MS, &data, &size);
+        covey_ref ref = covey_arg_handle(ctx, i);
+        covey_status status = covey_get_bytes(c, ref, BENCH_WAIT_MS, &data, &size);
         if (status == COVEY_OK && size == SMALL_BYTES)
             memcpy(&seen, data, sizeof seen);
         if (seen != i)

@@ -210,14 +210,18 @@ static void clean_up(const char *dir)
     nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* Wait for @pid, passing on what is sent to us.  Its wait status. */
+/* Wait for @pid, ending it when we are told to end.  Our exit status. */
 static int watch(pid_t pid, const sigset_t *signals)
 {
-    int status, number;
+    int status, number, told = 0;
     while (waitpid(pid, &status, WNOHANG) != pid)
-        if (sigwait(signals, &number) == 0 && number != SIGCHLD)
+        if (sigwait(signals, &number) == 0 && number != SIGCHLD) {
+            told = number;
             kill(pid, SIGTERM);
-    return status;
+        }
+    if (WIFSIGNALED(status))
+        return 128 + (told ? told : WTERMSIG(status));
+    return WEXITSTATUS(status);
 }
 
 /* Everything of this run goes to @dir, and nothing else is touched. */
@@ -240,9 +244,14 @@ static int run(const struct cli *cli, const struct row *const *chosen, size_t co
     char dir[PLACE_MAX];
     sigset_t signals, before;
     snprintf(dir, sizeof dir, "%s/covey-bench.XXXXXX", tmp && *tmp == '/' ? tmp : "/tmp");
-    if (!mkdtemp(dir) || !set_environment(dir))
+    bool made = mkdtemp(dir) != NULL;
+    if (!made || !set_environment(dir)) {
+        int error = errno;
+        if (made)
+            rmdir(dir);
         return cli_fail(cli, STATUS_USAGE, "Set TMPDIR to a directory that can be written to.",
-                        "%s: %s", dir, strerror(errno));
+                        "%s: %s", dir, strerror(error));
+    }
     sigemptyset(&signals);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         sigaddset(&signals, numbers[i]);
@@ -256,15 +265,14 @@ static int run(const struct cli *cli, const struct row *const *chosen, size_t co
         fflush(NULL);
         _exit(status);
     }
-    int status = pid > 0 ? watch(pid, &signals) : 0;
+    int status = pid > 0 ? watch(pid, &signals)
+                         : cli_fail(cli, STATUS_WORK, NULL, "fork: %s", strerror(errno));
     clean_up(dir);
     sigprocmask(SIG_SETMASK, &before, NULL);
-    if (pid < 0)
-        return cli_fail(cli, STATUS_WORK, NULL, "fork: %s", strerror(EAGAIN));
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    return status;
 }
 
-/* ---- the commands ------------------------------------------------------------------------------ */
+/* ---- the commands ---------------------------------------------------------------------------- */
 
 static int find_row(const struct cli *cli, const char *typed, const struct row **out)
 {
@@ -277,8 +285,8 @@ static int find_row(const struct cli *cli, const char *typed, const struct row *
         }
     }
     const char *near = args_nearest(typed, names);
-    return cli_fail(cli, STATUS_USAGE, "See: covey bench --list", "there is no row '%s'%s%s%s", typed,
-                    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    return cli_fail(cli, STATUS_USAGE, "See: covey bench --list", "there is no row '%s'%s%s%s",
+                    typed, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
 int cmd_bench(struct cli *cli, int argc, char **argv)

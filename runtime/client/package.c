@@ -56,13 +56,18 @@ static bool slurp(const char *path, struct buf *out)
     return n == 0 && !out->failed;
 }
 
-/* What this process's environment is now, without what is ours. */
+/* What this process's environment is now, without what marks workers. */
 static void put_environment(struct buf *out)
 {
     extern char **environ;
-    for (char **e = environ; e && *e; e++)
-        if (strncmp(*e, "COVEY_", 6) != 0)
+    static const char *const marks[] = {ZYGOTE_ENV "=", ZYGOTE_WORKER_ENV "=", ZYGOTE_PACKAGE_ENV "=", "COVEY_PROC="};
+    for (char **e = environ; e && *e; e++) {
+        bool mark = false;
+        for (size_t i = 0; i < sizeof(marks) / sizeof(*marks); i++)
+            mark = mark || strncmp(*e, marks[i], strlen(marks[i])) == 0;
+        if (!mark)
             buf_append(out, *e, strlen(*e) + 1);
+    }
 }
 
 /* File, directory and environment: the same in all three is the same package. */

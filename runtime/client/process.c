@@ -197,6 +197,8 @@ void process_turn(covey *c, int64_t now)
         exec_tick(c->exec, now);
     if (mesh_deadline(c->mesh) <= now)
         mesh_tick(c->mesh, now);
+    while (c->cancels_due)
+        run_cancel_children(c);
 }
 
 void process_flush(covey *c, int64_t now)
@@ -233,6 +235,8 @@ static void rouse_helper(covey *c)
 
 void process_after(covey *c, int64_t now)
 {
+    while (c->cancels_due)
+        run_cancel_children(c);
     store_speak(c);
     mesh_flush_idle(c->mesh, now);
     c->user_at = now;

@@ -115,6 +115,7 @@ struct covey {
     uint32_t dep_cap;
     uint32_t calls;                     /* submits since the sockets were looked at */
     struct covey_ctx *run;              /* the task on top of the main thread (worker/run.h) */
+    bool cancels_due;                   /* run_cancel_children() */
     struct covey_ctx *spare_run;
     pthread_t main_thread;
     uint64_t runs, traces;              /* counters */
@@ -175,6 +176,8 @@ void run_block(covey *c);
 covey_status run_unblock(covey *c);
 /* COVEY_EDEPTH: too many levels on this stack.  COVEY_OK: it ran, or cannot now. */
 covey_status run_local(covey *c, covey_ref ref);
+/* What recursive cancels of running tasks still have to reach. */
+void run_cancel_children(covey *c);
 /* worker/run.c: the executor of a worker. */
 covey_status run_make_exec(covey *c);
 

@@ -58,6 +58,8 @@ void show_log(covey *c, const struct msg_log *m)
     }
 }
 
+_Static_assert(ROWS_SLOT_BITS == OWNER_SLOT_BITS, "lists show serials");
+
 /* ---- lists --------------------------------------------------------------------------------- */
 
 struct listing { covey *c; struct buf cells; uint32_t rows; const struct msg_query *query; };
@@ -69,7 +71,7 @@ static void add_task(void *ctx, const struct task_row *row)
     if (state->len && (strlen(row->state) != state->len || memcmp(row->state, state->data, state->len) != 0))
         return;
     char id[48], owner[32], worker[32] = "", attempt[16], run_ms[32];
-    snprintf(id, sizeof(id), "t%u.%llu", l->c->self.proc, (unsigned long long)(row->seq >> 28));
+    snprintf(id, sizeof(id), "t%u.%llu", l->c->self.proc, (unsigned long long)(row->seq >> ROWS_SLOT_BITS));
     snprintf(owner, sizeof(owner), "%s%u", l->c->is_worker ? "w" : "c", l->c->self.proc);
     if (row->worker.proc)
         snprintf(worker, sizeof(worker), "w%u", row->worker.proc);

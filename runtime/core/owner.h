@@ -27,7 +27,7 @@
  * in flight uses it, or another process borrows it; then its value is dropped
  * and its bytes in the store are freed.
  *
- * Identity.  seq = serial << 28 | slot: unique for ever, and the slot is found
+ * Identity.  seq = serial << OWNER_SLOT_BITS | slot: unique for ever, and the slot is found
  * without a table.
  *
  * Leases.  Per scheduling class the owner states a level of wanted leases,
@@ -41,6 +41,7 @@
 
 #include "core/msg.h"
 
+#define OWNER_SLOT_BITS 28                  /* of a seq */
 #define OWNER_REFS_MAX (1u << 24)           /* live refs of one process */
 #define OWNER_WINDOW_MAX 512u               /* tasks in flight on one lease */
 #define OWNER_WINDOW_NS (1 * MS_NS)         /* this much work in flight, by measured run time */

@@ -324,14 +324,15 @@ static void orphan(struct owner *o, struct object *obj)
     }
 }
 
-/* What this process holds of @who's objects, for the node. */
+/* What this process holds of @who's objects, for the node.  Not what a running
+ * task covers: whoever passed that on holds it until the task has replied. */
 static void send_census(struct owner *o, struct addr who)
 {
     uint32_t count = map_count(&o->borrowed), n = 0;
     struct place *places = malloc((count + 1) * sizeof(*places));
     struct object *obj;
     for (uint32_t i = 0; places && (obj = map_next(&o->borrowed, &i)) != NULL;)
-        if (addr_eq(oid_owner(obj->id), who) && obj->state == OBJECT_READY && obj->in_store)
+        if (addr_eq(oid_owner(obj->id), who) && obj->version && obj->state == OBJECT_READY && obj->in_store)
             places[n++] = obj->v.place;
     struct msg m = {.kind = MSG_CENSUS};
     m.u.census = (struct msg_census){who, n, places};

@@ -18,7 +18,7 @@
 #include "core/map.h"
 #include "core/owner.h"
 
-#define SLOT_BITS 28
+#define SLOT_BITS OWNER_SLOT_BITS
 #define SLOT_NONE UINT32_MAX
 #define CHUNK_OBJECTS 1024u
 #define INLINE_SMALL 24u            /* value bytes kept in the object itself */

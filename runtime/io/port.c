@@ -65,8 +65,10 @@ static enum sent send_to(struct port *port, struct peer *peer, struct frame *fra
 {
     struct sock *sock = peer->dealer.zsock ? &peer->dealer : &port->router;
     zmq_msg_t msg;
-    if (!msg_of_frame(&msg, frame))
+    if (!msg_of_frame(&msg, frame)) {
+        port->stats.lost++;
         return SENT; /* lost on the way; the link sends it again */
+    }
     port_heat(port, sock);
     enum sent sent = SENT;
     if (sock == &port->router)
@@ -104,8 +106,10 @@ bool port_transmit(struct port *port, struct addr to, struct frame *frame)
 {
     assert(frame->len >= FRAME_HEADER && frame->len <= FRAME_BYTES_MAX);
     struct peer *peer = peer_need(port, to);
-    if (!peer)
-        return true; /* lost on the way, as above */
+    if (!peer) {
+        port->stats.lost++;
+        return true; /* on the way, as above */
+    }
     enum sent sent = SENT_GONE;
     if (peer->conn || peer->dealer.zsock)
         sent = send_to(port, peer, frame);

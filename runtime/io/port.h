@@ -87,6 +87,7 @@ void port_unlink(const char *dir, struct addr who);
 struct port_stats {
     uint64_t frames_in, frames_out;
     uint64_t refused;           /* transmits that found the socket full */
+    uint64_t lost;              /* transmits that there was no memory for */
     uint64_t dropped;           /* messages that were no frames, or of dropped connections */
     uint32_t dealers, connections;
 };

@@ -47,6 +47,7 @@ static covey_ctx *ctx_take(covey *c)
     ctx->user_code = 0;
     ctx->why[0] = 0;
     ctx->command = 0;
+    ctx->cancel_children = false;
     buf_reset(&ctx->out);
     c->run = ctx;
     return ctx;
@@ -187,6 +188,17 @@ void run_task(covey *c, struct exec_task *task)
     free(held);
     run_drop_args(ctx);
     ctx_give(ctx);
+}
+
+void run_cancel_children(covey *c)
+{
+    c->cancels_due = false;
+    for (covey_ctx *ctx = c->run; ctx; ctx = ctx->outer) {
+        bool due = ctx->cancel_children;
+        ctx->cancel_children = false;
+        if (due)
+            owner_cancel_children(c->owner, ctx->number, OWNER_GRACE_DEFAULT_MS, c->now);
+    }
 }
 
 /* ---- waiting ------------------------------------------------------------------------------ */

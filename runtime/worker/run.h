@@ -63,6 +63,7 @@ struct covey_ctx {
     char why[WHY_MAX];
     /* messages, commands */
     struct buf answer;
+    bool cancel_children;               /* at the end of this turn */
     pid_t command;                      /* process group of a command; 0: none */
 };
 

@@ -24,7 +24,7 @@ static void on_cancel(void *io, struct exec_task *task)
     if (ctx && ctx->command > 0)
         kill(-ctx->command, SIGTERM);
     if (ctx && task->recursive)
-        owner_cancel_children(c->owner, ctx->number, OWNER_GRACE_DEFAULT_MS, c->now);
+        c->cancels_due = ctx->cancel_children = true;   /* the owner may be in the middle of a step */
     pthread_cond_broadcast(&c->turn_cond);
 }
 

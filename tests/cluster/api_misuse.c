@@ -251,7 +251,7 @@ static void check_arguments(covey *c)
     check_fails(c, covey_submit(c, "square", COVEY_ARGS(covey_handle(text)), NULL), COVEY_ESIGNATURE, "handle",
                 "a handle where a value is wanted");
     /* What a task could only name before it exists: refs are not guessed. */
-    covey_ref next = {text.index + 1, 1};
+    covey_ref next = {1u << 20, 1};
     check_fails(c, covey_submit(c, "square", COVEY_ARGS(next), NULL), COVEY_EDEPENDENCY, "never was",
                 "a cycle cannot be made");
     check(is_zero(covey_result(c, text, 1)), "a result that is not declared");
@@ -399,7 +399,7 @@ static void check_bad_places(void)
     check_no_open("no cluster of that name", (covey_open_opts){.address = "local:nobody"}, "covey start");
     check_no_open("a name with a slash", (covey_open_opts){.address = "local:../x"}, "no name");
     check_no_open("an address of another kind", (covey_open_opts){.address = "carrier:pigeon"}, "local:NAME");
-    check_no_open("options of a wrong size", (covey_open_opts){.size = 1}, "size");
+    check_no_open("options of a wrong size", (covey_open_opts){.size = 100000}, "size");
     check_no_open("a negative number of CPUs", (covey_open_opts){.private_cluster = true, .cpus = -1}, "cpus");
     check_no_open("no number of CPUs", (covey_open_opts){.private_cluster = true, .cpus = NAN}, "cpus");
     setenv("COVEY_BIN", "/bin/true", 1);

@@ -20,12 +20,14 @@ program=$!
 t 'list tasks shows the task' until_true listed tasks '"name": "talk"'
 task=$(value id)
 t 'its id is a task'\''s' [ "${task#t}" != "$task" ]
+t 'and where it is' until_true listed tasks '"worker": "w'
+worker=$(value worker)
+t 'list workers shows that one' until_true listed workers "\"id\": \"$worker\""
 t 'list workers shows one that runs' until_true listed workers '"state": "running"'
-worker=$(value id)
 t 'list objects shows the object' until_true listed objects '"size_bytes": 1048576'
 run "$covey" list workers --state running --json
-t '--state: those in it' out_lines 2
-run "$covey" list workers --state starting --json
+t '--state: those in it' bash -c "grep -q '\"$worker\"' '$out' && ! grep -qE 'idle|starting' '$out'"
+run "$covey" list workers --state blocked --json
 t '--state: and no others' out_lines 1
 run "$covey" status --json
 t 'status counts the program' out_has '"clients": 1,'

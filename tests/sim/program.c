@@ -255,7 +255,7 @@ void program_cancel(struct process *p, struct exec_task *task)
 {
     for (struct frame_of *f = p->top; f; f = f->below)
         if (f->task == task && task->recursive)
-            owner_cancel_children(p->owner, f->number, 50, p->w->now);
+            p->cancels_due = f->cancel_children = true;
 }
 
 static bool owner_alive(const struct process *p, struct addr owner)
@@ -491,9 +491,22 @@ static bool advance(struct process *p, struct frame_of *f)
     }
 }
 
+static void cancel_children(struct process *p)
+{
+    p->cancels_due = false;
+    for (struct frame_of *f = p->top; f; f = f->below) {
+        bool due = f->cancel_children;
+        f->cancel_children = false;
+        if (due)
+            owner_cancel_children(p->owner, f->number, 50, p->w->now);
+    }
+}
+
 void program_worker_step(struct process *p)
 {
     for (;;) {
+        while (p->cancels_due)
+            cancel_children(p);
         if (p->life == LIFE_DEAD)
             return;
         if (p->top) {

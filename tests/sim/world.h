@@ -111,7 +111,7 @@ struct frame_of {
     struct frame_of *below;
     struct exec_task *task;
     struct exec_task nested_task;
-    bool nested, blocked, waited, ignores_cancel;
+    bool cancel_children, nested, blocked, waited, ignores_cancel;
     uint64_t number, script;
     enum phase phase;
     int64_t until;
@@ -144,7 +144,7 @@ struct process {
     covey_status refused;
     struct frame_of *top;
     uint64_t frames;
-    bool wants_end, stepping;
+    bool wants_end, stepping, cancels_due;
     struct client *client;              /* program.c, owned */
 };
 
