@@ -71,6 +71,8 @@ int64_t deadline_of(int64_t timeout_ms, int64_t now)
 
 /* ---- effects of the cores --------------------------------------------------------------- */
 
+static void process_broken(covey *c, covey_status why);
+
 void process_send(covey *c, struct addr to, const struct msg *msg)
 {
     if (addr_eq(to, c->self)) {
@@ -78,7 +80,16 @@ void process_send(covey *c, struct addr to, const struct msg *msg)
             (void)exec_msg(c->exec, to, msg, c->now);
         return;
     }
-    (void)mesh_send(c->mesh, to, msg, c->now);  /* to the dead: dropped, their death is news of its own */
+    covey_status status = mesh_send(c->mesh, to, msg, c->now);
+    if (status == COVEY_OK || status == COVEY_ECLOSED)
+        return;                         /* to the dead: their death is news of its own */
+    /* A message that is lost is a wait that never ends: rather an end with a cause. */
+    if (c->is_worker) {
+        dprintf(STDERR_FILENO, "covey: this worker ends: a message (%s) could not be sent: %s\n", msg_name(msg->kind),
+                covey_strerror(status));
+        _exit(COVEY_LOST_MESSAGE_EXIT);
+    }
+    process_broken(c, status);
 }
 
 static void on_send(void *io, struct addr to, const struct msg *msg) { process_send(io, to, msg); }

@@ -39,7 +39,7 @@
 #define PROCESS_QUIET (50 * MS_NS)      /* without work: the helper sleeps for good */
 #define PROCESS_BURST 64                /* frames a turn */
 #define PROCESS_FLUSH (100 * 1000)      /* ns that a finished reply may wait for company */
-#define CALLBACKS_MAX (1u << 20)
+#define COVEY_LOST_MESSAGE_EXIT 70      /* of a worker that cannot say what it must */
 
 struct task_def;                        /* client/registry.h */
 

@@ -11,6 +11,7 @@
 
 #include "client/package.h"
 #include "client/registry.h"
+#include "core/text.h"
 #include "io/mono.h"
 #include "worker/run.h"
 
@@ -22,26 +23,6 @@ covey_arg covey_arg_str_(const char *s)
         a.v.bytes.size = strlen(s);
     }
     return a;
-}
-
-bool utf8_valid(const void *text, size_t size)
-{
-    const uint8_t *s = text, *end = s + size;
-    while (s < end) {
-        uint8_t first = *s++;
-        if (first < 0x80)
-            continue;
-        int more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
-        if (first < 0xc2 || first > 0xf4 || end - s < more)
-            return false;
-        if ((first == 0xe0 && s[0] < 0xa0) || (first == 0xed && s[0] > 0x9f) ||
-            (first == 0xf0 && s[0] < 0x90) || (first == 0xf4 && s[0] > 0x8f))
-            return false;
-        for (; more > 0; more--)
-            if ((*s++ & 0xc0) != 0x80)
-                return false;
-    }
-    return true;
 }
 
 /* ---- arguments ------------------------------------------------------------------- */

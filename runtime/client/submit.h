@@ -29,7 +29,6 @@ covey_ref submit_encoded(covey *c, struct encoding *e, const char *task, uint32_
 void encoding_end(covey *c, struct encoding *e);
 void submit_after(covey *c);
 
-bool utf8_valid(const void *text, size_t size);
 /* The caller frees *@out. */
 bool pack_object(const covey_type *type, const void *object, void **out, size_t *size);
 

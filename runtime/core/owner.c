@@ -268,7 +268,7 @@ bool owner_local_begin(struct owner *o, covey_ref ref, struct msg_task *out, con
     struct object *obj = object_of_ref(o, ref);
     struct task *t = obj && !obj->borrowed && obj->state == OBJECT_PENDING ? startable(o, obj->task) : NULL;
     *out = (struct msg_task){0};
-    if (!t || !task_deps_fill(o, t, out))
+    if (!t || task_deps_fill(o, t, out) != COVEY_OK)
         return false;
     class_remove(o, t);
     task_move(t, TASK_LOCAL);

@@ -22,6 +22,8 @@
 #define SLOT_NONE UINT32_MAX
 #define CHUNK_OBJECTS 1024u
 #define INLINE_SMALL 24u            /* value bytes kept in the object itself */
+#define TASK_RECORD_BYTES 256u      /* of an encoded TASK but its arguments, at most */
+#define DEP_RECORD_BYTES 96u        /* of an encoded dep but its value, at most */
 #define FAILURE_CHAIN_MAX 6u        /* links of a cause that are told one by one */
 
 /* Why something failed; shared by all that failed for the same reason. */
@@ -210,7 +212,7 @@ void task_cancel(struct owner *o, struct task *t, covey_status status, int64_t g
 void task_returned(struct owner *o, struct task *t, int64_t now);
 void task_release_deps(struct owner *o, struct task *t);
 void task_free(struct owner *o, struct task *t);
-bool task_deps_fill(struct owner *o, struct task *t, struct msg_task *out);
+covey_status task_deps_fill(struct owner *o, struct task *t, struct msg_task *out);
 void task_fill(const struct owner *o, const struct task *t, struct msg_task *out, int64_t now);
 void task_reply(struct owner *o, struct addr from, const struct msg_reply *reply, int64_t now);
 void task_finish(struct owner *o, struct task *t, struct addr from, const struct msg_reply *reply, int64_t now);

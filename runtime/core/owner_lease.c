@@ -241,11 +241,15 @@ static void push(struct owner *o, struct lease *l, struct task *t, int64_t now)
     struct msg m = {.kind = MSG_TASK};
     m.u.task = (struct msg_task){.lease = l->id, .epoch = l->epoch};
     take(t);
-    if (!task_deps_fill(o, t, &m.u.task)) {
+    covey_status status = task_deps_fill(o, t, &m.u.task);
+    if (status != COVEY_OK) {
         t->state = TASK_QUEUED;
         list_init(&t->in_queue);
         t->class->queued++;         /* task_fail() takes it off again */
-        task_fail(o, t, failure_share(&failure_no_memory), now);
+        task_fail(o, t, status == COVEY_ENOMEM ? failure_share(&failure_no_memory)
+                        : failure_new(status, 0, 0, "task \"%s\": its %u refs and their values do not fit into one message "
+                                      "of %u bytes; put large values into the store, or group the refs in stages",
+                                      t->name, t->dep_count, MSG_BYTES_MAX), now);
         return;
     }
     tell_function(o, l, t->fn_id);

@@ -10,6 +10,7 @@
  *   borrowers  other processes
  */
 #include "core/owner_internal.h"
+#include "core/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@ struct failure *failure_new(covey_status status, int32_t user_code, uint32_t dep
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
+    text_clean(text);
     size_t len = strlen(text);
     struct failure *f = malloc(sizeof(*f) + len + 1);
     if (!f)

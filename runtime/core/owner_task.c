@@ -228,16 +228,18 @@ void task_dep_settled(struct owner *o, struct dep_ref *dep, struct object *obj, 
         task_requeue(o, t, false, now);
 }
 
-/* What the executor gets for each ref. False: no memory. */
-bool task_deps_fill(struct owner *o, struct task *t, struct msg_task *out)
+/* What the executor gets for each ref.  COVEY_ENOMEM; COVEY_ETOOBIG when it does
+ * not fit into one message. */
+covey_status task_deps_fill(struct owner *o, struct task *t, struct msg_task *out)
 {
     if (t->dep_count > o->dep_room_cap) {
         struct dep *room = realloc(o->dep_room, t->dep_count * sizeof(*room));
         if (!room)
-            return false;
+            return COVEY_ENOMEM;
         o->dep_room = room;
         o->dep_room_cap = t->dep_count;
     }
+    uint64_t bytes = t->args.len + TASK_RECORD_BYTES;
     for (uint32_t i = 0; i < t->dep_count; i++) {
         const struct object *obj = object_at(o, t->deps[i].slot);
         struct dep *dep = &o->dep_room[i];
@@ -250,10 +252,13 @@ bool task_deps_fill(struct owner *o, struct task *t, struct msg_task *out)
         dep->kind = obj->in_store ? DEP_PLACE : DEP_INLINE;
         if (!obj->in_store)
             dep->value = object_value(obj);
+        bytes += DEP_RECORD_BYTES + dep->value.len;
     }
+    if (bytes > MSG_BYTES_MAX)
+        return COVEY_ETOOBIG;
     out->deps = o->dep_room;
     out->dep_count = t->dep_count;
-    return true;
+    return COVEY_OK;
 }
 
 void task_fill(const struct owner *o, const struct task *t, struct msg_task *out, int64_t now)

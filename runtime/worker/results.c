@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "client/submit.h"
+#include "core/text.h"
 #include "worker/run.h"
 
 static struct result *add(covey_ctx *ctx)

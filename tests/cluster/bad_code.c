@@ -476,6 +476,10 @@ static bool is_chosen(const char *name, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    puts("ok 1 - bad code # SKIP under a sanitizer it ends in other ways\n1..1");
+    return 0;
+#endif
     setlocale(LC_ALL, "C.UTF-8");
     covey *c = check_open((covey_open_opts){0});
     snprintf(go_file, sizeof go_file, "%s/go", getenv("TMPDIR"));
