@@ -153,9 +153,22 @@ static covey_status wrong_kind(const covey_value *v, const char *wanted)
     return COVEY_ETYPE;
 }
 
+/* @c is looked at first: that it is NULL or a fork's is the greater mistake. */
+static covey_status nowhere(covey *c)
+{
+    covey_status status = process_enter(c);
+    if (status != COVEY_OK)
+        return status;
+    error_set("covey_get: there is no place for the value: it is NULL");
+    process_leave(c);
+    return COVEY_EINVAL;
+}
+
 covey_status covey_get_i64(covey *c, covey_ref ref, int64_t timeout_ms, int64_t *out)
 {
     covey_value v;
+    if (!out)
+        return nowhere(c);
     covey_status status = covey_get(c, ref, timeout_ms, &v);
     if (status != COVEY_OK)
         return status;
@@ -168,6 +181,8 @@ covey_status covey_get_i64(covey *c, covey_ref ref, int64_t timeout_ms, int64_t 
 covey_status covey_get_u64(covey *c, covey_ref ref, int64_t timeout_ms, uint64_t *out)
 {
     covey_value v;
+    if (!out)
+        return nowhere(c);
     covey_status status = covey_get(c, ref, timeout_ms, &v);
     if (status != COVEY_OK)
         return status;
@@ -180,6 +195,8 @@ covey_status covey_get_u64(covey *c, covey_ref ref, int64_t timeout_ms, uint64_t
 covey_status covey_get_f64(covey *c, covey_ref ref, int64_t timeout_ms, double *out)
 {
     covey_value v;
+    if (!out)
+        return nowhere(c);
     covey_status status = covey_get(c, ref, timeout_ms, &v);
     if (status != COVEY_OK)
         return status;
@@ -192,6 +209,8 @@ covey_status covey_get_f64(covey *c, covey_ref ref, int64_t timeout_ms, double *
 covey_status covey_get_str(covey *c, covey_ref ref, int64_t timeout_ms, const char **out)
 {
     covey_value v;
+    if (!out)
+        return nowhere(c);
     covey_status status = covey_get(c, ref, timeout_ms, &v);
     if (status != COVEY_OK)
         return status;
@@ -204,6 +223,8 @@ covey_status covey_get_str(covey *c, covey_ref ref, int64_t timeout_ms, const ch
 covey_status covey_get_bytes(covey *c, covey_ref ref, int64_t timeout_ms, const void **data, size_t *size)
 {
     covey_value v;
+    if (!data || !size)
+        return nowhere(c);
     covey_status status = covey_get(c, ref, timeout_ms, &v);
     if (status != COVEY_OK)
         return status;
@@ -218,6 +239,8 @@ covey_status covey_get_object(covey *c, covey_ref ref, int64_t timeout_ms, const
 {
     const void *data;
     size_t size;
+    if (!out)
+        return nowhere(c);
     if (!type || !type->unpack) {
         error_set("covey_get_object: a type with unpack is needed");
         return COVEY_EINVAL;

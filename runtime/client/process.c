@@ -81,15 +81,8 @@ void process_send(covey *c, struct addr to, const struct msg *msg)
         return;
     }
     covey_status status = mesh_send(c->mesh, to, msg, c->now);
-    if (status == COVEY_OK || status == COVEY_ECLOSED)
-        return;                         /* to the dead: their death is news of its own */
-    /* A message that is lost is a wait that never ends: rather an end with a cause. */
-    if (c->is_worker) {
-        dprintf(STDERR_FILENO, "covey: this worker ends: a message (%s) could not be sent: %s\n", msg_name(msg->kind),
-                covey_strerror(status));
-        _exit(COVEY_LOST_MESSAGE_EXIT);
-    }
-    process_broken(c, status);
+    if (status != COVEY_OK && status != COVEY_ECLOSED)  /* to the dead: their death is news of its own */
+        process_broken(c, status);
 }
 
 static void on_send(void *io, struct addr to, const struct msg *msg) { process_send(io, to, msg); }
@@ -156,7 +149,11 @@ static void on_broken(void *io, struct addr peer, covey_status status, const cha
 static bool on_transmit(void *io, struct addr to, struct frame *frame)
 {
     covey *c = io;
-    return port_transmit(c->port, to, frame);
+    uint64_t lost = port_stats(c->port).lost;
+    bool taken = port_transmit(c->port, to, frame);
+    if (c->is_worker && port_stats(c->port).lost != lost)
+        process_broken(c, COVEY_ENOMEM);    /* user code has it all, and may keep it */
+    return taken;
 }
 
 static void on_frame(void *io, struct span frame)
@@ -264,8 +261,15 @@ void process_after(covey *c, int64_t now)
         process_wake(c);
 }
 
+/* A message that is lost is a wait that never ends: rather an end with a cause.
+ * No memory may be asked for here. */
 static void process_broken(covey *c, covey_status why)
 {
+    if (c->is_worker && why != COVEY_ENODE) {
+        static const char text[] = "covey: this worker is out of memory, or cannot send a message\n";
+        (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+        _exit(COVEY_LOST_MESSAGE_EXIT); /* the node tells who waits for us */
+    }
     if (c->is_worker)
         _exit(0);                       /* the node is gone; its keeper ends us anyway */
     c->broken = true;

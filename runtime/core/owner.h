@@ -48,6 +48,7 @@
 #define OWNER_WINDOW_BYTES (1u * 1024 * 1024)   /* arguments in flight, beyond one task */
 #define OWNER_LINGER (200 * MS_NS)          /* an idle lease is kept this long */
 #define OWNER_REBALANCE (1 * MS_NS)         /* no progress for so long: take back */
+#define OWNER_STALLED (10 * MS_NS)          /* no progress for so long: a long task; none waits behind it */
 #define OWNER_DEATH_GRACE (5 * MS_NS)       /* replies on their way are taken first */
 #define OWNER_GRACE_DEFAULT_MS 5000
 #define OWNER_KILL_MARGIN (2 * SECOND_NS)   /* past the grace, the node is asked to kill */

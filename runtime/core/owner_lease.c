@@ -11,7 +11,9 @@
  *
  * Taking back.  When the queue is empty and one lease idles while another has
  * had two or more tasks for OWNER_REBALANCE without progress, half of those
- * are revoked.  A task is REVOKING until the worker lists it as returned; one
+ * are revoked.  Behind a task that has run for OWNER_STALLED nothing waits: all
+ * others are revoked and nothing is pushed there until it ends; they are wanted
+ * leases for instead.  A task is REVOKING until the worker lists it as returned; one
  * that is not listed has started.
  */
 #include "core/owner_internal.h"
@@ -209,13 +211,19 @@ static bool usable(const struct lease *l)
     return !l->recalled && !l->blocked && !l->full && l->dead_at == NEVER_NS;
 }
 
-static struct lease *best_lease(struct class *c)
+/* What runs there has shown to be long. */
+static bool stalled(const struct lease *l, int64_t now)
+{
+    return l->in_flight > 0 && now >= l->progress_at + OWNER_STALLED;
+}
+
+static struct lease *best_lease(struct class *c, int64_t now)
 {
     struct lease *best = NULL;
     uint32_t room = window(c);
     list_each(it, &c->leases) {
         struct lease *l = list_entry(it, struct lease, in_class);
-        if (!usable(l) || l->in_flight >= room || (l->in_flight && l->bytes >= OWNER_WINDOW_BYTES))
+        if (!usable(l) || stalled(l, now) || l->in_flight >= room || (l->in_flight && l->bytes >= OWNER_WINDOW_BYTES))
             continue;
         if (!best || l->in_flight < best->in_flight)
             best = l;
@@ -260,6 +268,8 @@ static void push(struct owner *o, struct lease *l, struct task *t, int64_t now)
     list_push(&l->pushed, &t->in_queue);
     if (l->in_flight++ == 0)
         l->progress_at = now;
+    else if (l->in_flight == 2)
+        owner_lease_by(o, l->progress_at + OWNER_STALLED);
     l->bytes += t->bytes;
     task_fill(o, t, &m.u.task, now);
     o->ops->send(o->io, l->worker, &m);
@@ -290,7 +300,7 @@ void class_pump(struct owner *o, struct class *c, int64_t now)
 {
     c->dirty = false;
     while (c->queued > 0) {
-        struct lease *l = best_lease(c);
+        struct lease *l = best_lease(c, now);
         if (!l)
             break;
         push(o, l, class_first(c), now);
@@ -353,12 +363,14 @@ static void on_revoked(struct owner *o, struct addr from, const struct msg_revok
         return;
     l->blocked = m->blocked;
     l->revoking = false;
+    int64_t progress_at = l->progress_at;   /* what comes back unstarted is no progress */
     /* From the last to the first, each to the front: the order stays. */
     for (uint32_t i = m->seq_count; i-- > 0;) {
         struct task *t = task_of_seq(o, m->seqs[i]);
         if (t && t->lease == l)
             task_returned(o, t, now);
     }
+    l->progress_at = progress_at;
     list_each(it, &l->pushed) {
         struct task *t = list_entry(it, struct task, in_queue);
         if (t->state == TASK_REVOKING)
@@ -508,11 +520,13 @@ static void lease_turn(struct owner *o, struct lease *l, int64_t now)
             give_back(o, l);
         else
             owner_lease_by(o, l->idle_since + OWNER_LINGER);
-    } else if (l->in_flight >= 2 && !l->revoking && l->class->queued == 0 && has_idle_beside(l->class, l)) {
-        if (now >= l->progress_at + OWNER_REBALANCE)
-            revoke(o, l, l->in_flight / 2);
+    } else if (l->in_flight >= 2 && !l->revoking) {
+        bool beside = l->class->queued == 0 && has_idle_beside(l->class, l);
+        int64_t at = l->progress_at + (beside ? OWNER_REBALANCE : OWNER_STALLED);
+        if (now < at)
+            owner_lease_by(o, at);
         else
-            owner_lease_by(o, l->progress_at + OWNER_REBALANCE);
+            revoke(o, l, stalled(l, now) ? l->in_flight : l->in_flight / 2);
     }
 }
 

@@ -55,6 +55,12 @@ static void task_id(const struct owner *o, const struct task *t, char *out, size
 
 /* ---- submit ------------------------------------------------------------------ */
 
+/* Programs may say INT64_MAX and mean never. */
+static int64_t ms_after(int64_t now, int64_t ms)
+{
+    return ms < (NEVER_NS - now) / MS_NS ? now + ms * MS_NS : NEVER_NS;
+}
+
 static struct task *task_new(struct owner *o, const struct task_spec *spec, int64_t now)
 {
     size_t name_len = strlen(spec->name);
@@ -67,7 +73,7 @@ static struct task *task_new(struct owner *o, const struct task_spec *spec, int6
                        .dep_count = spec->dep_count, .result_count = spec->result_count,
                        .retry_on = spec->retry_on, .job = spec->job, .trace = spec->trace,
                        .parent = spec->parent, .priority = spec->priority, .backoff_ms = spec->backoff_ms,
-                       .deadline = spec->deadline_ms > 0 ? now + spec->deadline_ms * MS_NS : NEVER_NS,
+                       .deadline = spec->deadline_ms > 0 ? ms_after(now, spec->deadline_ms) : NEVER_NS,
                        .submitted_at = now, .attempts_max = 1 + (uint32_t)spec->retries,
                        .bytes = (uint32_t)size, .retry_at = NEVER_NS, .kill_at = NEVER_NS};
     t->deps = (struct dep_ref *)(t + 1);
@@ -436,8 +442,9 @@ void task_cancel(struct owner *o, struct task *t, covey_status status, int64_t g
                                      .recursive = recursive};
     /* One that runs on this process's own stack: its executor is here. */
     o->ops->send(o->io, t->lease ? t->lease->worker : o->self, &m);
-    t->kill_at = now + grace_ms * MS_NS + OWNER_KILL_MARGIN;
-    owner_timer(o, t->kill_at, t->seq, TIMER_KILL);
+    t->kill_at = ms_after(now + OWNER_KILL_MARGIN, grace_ms);
+    if (t->kill_at != NEVER_NS)
+        owner_timer(o, t->kill_at, t->seq, TIMER_KILL);
     if (status == COVEY_EDEADLINE) {
         struct failure *f = cancel_failure(o, t, "while it ran");
         settle_failed(o, t, f);
