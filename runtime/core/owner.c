@@ -250,23 +250,10 @@ bool owner_posts_ended(struct owner *o, covey_ref ref)
 
 /* ---- running one's own task -------------------------------------------------------------- */
 
-/* From @t to a task that can start now: itself, or one that it waits for. */
-static struct task *startable(const struct owner *o, struct task *t)
-{
-    while (t && t->state == TASK_WAITING) {
-        struct task *next = NULL;
-        for (uint32_t i = 0; i < t->dep_count && !next; i++)
-            if (t->deps[i].waiting)
-                next = object_at(o, t->deps[i].slot)->task;
-        t = next;
-    }
-    return t && t->state == TASK_QUEUED && t->class->capped ? t : NULL;
-}
-
 bool owner_local_begin(struct owner *o, covey_ref ref, struct msg_task *out, const char **function, int64_t now)
 {
     struct object *obj = object_of_ref(o, ref);
-    struct task *t = obj && !obj->borrowed && obj->state == OBJECT_PENDING ? startable(o, obj->task) : NULL;
+    struct task *t = obj && !obj->borrowed && obj->state == OBJECT_PENDING ? task_startable(o, obj->task) : NULL;
     *out = (struct msg_task){0};
     if (!t || task_deps_fill(o, t, out) != COVEY_OK)
         return false;

@@ -162,6 +162,7 @@ struct owner {
     struct map leases;              /* lease id -> lease */
     uint64_t borrow_version;
     uint64_t lineage_bytes;
+    uint32_t capped;                /* classes that no process may be started for */
     bool leaving, any_dirty;
     struct dep *dep_room;           /* for pushing */
     uint32_t dep_room_cap;
@@ -219,6 +220,7 @@ void task_finish(struct owner *o, struct task *t, struct addr from, const struct
 void task_dep_attach(struct dep_ref *dep, struct object *obj);
 struct failure *task_dep_failure(const struct owner *o, const struct task *t, uint32_t index, struct failure *cause);
 void task_take_out(struct owner *o, struct task *t, int64_t now);
+struct task *task_startable(const struct owner *o, struct task *t);
 const char *task_state_name(enum task_state state);
 
 /* owner_rebuild.c: true if @t waits for its lost argument now, or has failed for it. */

@@ -381,6 +381,12 @@ static void on_revoked(struct owner *o, struct addr from, const struct msg_revok
 
 /* ---- what the node says ---------------------------------------------------------------- */
 
+static void set_capped(struct owner *o, struct class *c, bool capped)
+{
+    o->capped += capped - c->capped;
+    c->capped = capped;
+}
+
 static void on_grant(struct owner *o, const struct msg_lease_grant *m, int64_t now)
 {
     if (m->class_id >= o->class_count || map_get(&o->leases, &m->lease))
@@ -401,7 +407,7 @@ static void on_grant(struct owner *o, const struct msg_lease_grant *m, int64_t n
     }
     list_push(&c->leases, &l->in_class);
     c->lease_count++;
-    c->capped = false;
+    set_capped(o, c, false);
     o->stats.leases++;
     owner_lease_by(o, now + OWNER_LINGER);
     class_dirty(o, c);
@@ -434,9 +440,9 @@ static void on_stall(struct owner *o, const struct msg_lease_stall *m, int64_t n
         return;
     struct class *c = o->classes[m->class_id];
     if (m->status == COVEY_ELIMIT)
-        c->capped = true;
+        set_capped(o, c, true);
     else if (m->status == COVEY_EAGAIN)
-        c->capped = false;
+        set_capped(o, c, false);
     else
         fail_queued(o, c, m, now);
     class_dirty(o, c);

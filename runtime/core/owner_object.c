@@ -356,6 +356,19 @@ covey_ref owner_result(struct owner *o, covey_ref ref, uint32_t index)
     return object_ref(obj);
 }
 
+/* From @t to a task that can start now: itself, or one that it waits for. */
+struct task *task_startable(const struct owner *o, struct task *t)
+{
+    while (t && t->state == TASK_WAITING) {
+        struct task *next = NULL;
+        for (uint32_t i = 0; i < t->dep_count && !next; i++)
+            if (t->deps[i].waiting)
+                next = object_at(o, t->deps[i].slot)->task;
+        t = next;
+    }
+    return t && t->state == TASK_QUEUED && t->class->capped ? t : NULL;
+}
+
 covey_status owner_view(struct owner *o, covey_ref ref, struct object_view *out)
 {
     struct object *obj = object_of_ref(o, ref);
@@ -372,9 +385,8 @@ covey_status owner_view(struct owner *o, covey_ref ref, struct object_view *out)
             out->place = obj->v.place;
         else
             out->value = object_value(obj);
-    } else if (obj->task && !obj->borrowed) {
-        const struct task *t = obj->task;
-        out->local_runnable = t->class->capped && (t->state == TASK_QUEUED || t->state == TASK_WAITING);
+    } else if (obj->task && !obj->borrowed && o->capped > 0) {
+        out->local_runnable = task_startable(o, obj->task) != NULL;
     }
     return COVEY_OK;
 }
