@@ -19,8 +19,8 @@ SOVERSION := 0
 
 # ---- sources ------------------------------------------------------------------
 
-CORE_LIB := buf exec exec_record frame link map mesh owner owner_borrow owner_lease owner_object owner_rebuild \
-    owner_task scratch text
+CORE_LIB := buf exec exec_record frame link map mesh owner owner_borrow owner_lease owner_object \
+    owner_rebuild owner_task scratch text
 CORE_DAEMON := blocks extents extents_check extents_walk head head_kv head_node node node_adopt \
     node_death node_history node_lease node_list node_package node_procs node_queue node_recall \
     resources
@@ -150,7 +150,7 @@ REPLAY_BIN := $(FUZZ:%=$(OUT)/tests/replay_%)
 FUZZ_BIN := $(FUZZ:%=$(OUT)/fuzz_%)
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps run test test-all test-built asan tsan fuzz lint bench sim install \
+.PHONY: all help deps run test test-all test-built asan tsan fuzz lint tidy bench sim install \
     uninstall clean examples unit
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -318,6 +318,12 @@ lint: ## layers, warnings as errors, static analysis
 
 .PHONY: lint-built
 lint-built: $(call objects,$(LIB_SRC) $(DAEMON_SRC) $(TOOL_SRC) tools/covey.c)
+
+tidy: ## clang-tidy over the sources; takes minutes, and may be wrong
+	@command -v clang-tidy >/dev/null || \
+	    { echo "make tidy needs clang-tidy: apt-get install -y clang-tidy" >&2; exit 2; }
+	@clang-tidy --quiet $(LIB_SRC) $(DAEMON_SRC) $(TOOL_SRC) tools/covey.c -- -std=gnu11 \
+	    $(CPPFLAGS_ALL) 2>/dev/null
 
 # For tools/lint: every file that some target compiles.
 .PHONY: list-sources

@@ -335,7 +335,7 @@ static const struct deed {
     {"double-fork", do_double_fork, COVEY_OK, "", NONE},
     {"setsid", do_setsid, COVEY_OK, "", NONE},
     {"close-descriptors", do_close, COVEY_EWORKER, "died", NONE},
-    {"replace-descriptors", do_replace, COVEY_ECANCELLED, "killed", CANCEL},
+    {"replace-descriptors", do_replace, ANY_FAILURE, "killed", CANCEL},
     {"flood", do_flood, COVEY_OK, "", NONE},
     {"noise", do_noise, COVEY_OK, "", NONE},
     {"noise-abort", do_noise_abort, COVEY_EWORKER, "SIGABRT", NONE},
