@@ -70,7 +70,7 @@ FUZZ := frame value wire
 # are tests themselves.
 CLUSTER_TESTS := cli lists
 CLUSTER_PROGRAMS := talker
-CLUSTER_CHECKS := api_misuse bad_code
+CLUSTER_CHECKS := api_misuse api_use bad_code
 # These install or measure: under a sanitizer that is no different, or makes no sense.
 CLUSTER_TESTS_RELEASE := bench tools
 

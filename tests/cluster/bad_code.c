@@ -413,7 +413,7 @@ static void check_end_of(covey *c, const struct deed *d, covey_ref ref)
     covey_status status = covey_get_i64(c, ref, END_MS, &value);
     const char *why = covey_why(c, ref);
     snprintf(name, sizeof name, "%s: %s", d->name, d->status == COVEY_OK ? "ends well" : "fails, and says why");
-    bool as_told = d->status == ANY_FAILURE ? status == COVEY_ETASK || status == COVEY_EWORKER
+    bool as_told = d->status == ANY_FAILURE ? status == COVEY_ETASK || status == COVEY_EWORKER || (d->mercy == CANCEL && status == COVEY_ECANCELLED)
                                             : status == d->status;
     if (!check(as_told && strstr(why, d->why), "%s", name))
         check_note("%s, not %s with \"%s\"; the story:\n%s", covey_strerror(status),
