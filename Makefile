@@ -70,7 +70,7 @@ FUZZ := frame value wire
 # are tests themselves.
 CLUSTER_TESTS := cli lists
 CLUSTER_PROGRAMS := talker
-CLUSTER_CHECKS := api_misuse api_use bad_code
+CLUSTER_CHECKS := api_misuse api_use bad_code kill9
 # These install or measure: under a sanitizer that is no different, or makes no sense.
 CLUSTER_TESTS_RELEASE := bench tools
 
@@ -288,6 +288,7 @@ asan tsan: ## tests under AddressSanitizer with UBSan; under ThreadSanitizer
 
 test-all: ## test, asan, tsan, lint and a minute of each fuzz target
 	@$(MAKE) --no-print-directory test
+	@KILLS=200 $(TEST_ENV) $(RUN_TESTS) -t 600 $(OUT)/tests/cluster/kill9
 	@$(MAKE) --no-print-directory asan
 	@$(MAKE) --no-print-directory tsan
 	@$(MAKE) --no-print-directory lint

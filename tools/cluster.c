@@ -184,11 +184,12 @@ static covey_status start_both(const struct places *p, const struct cluster_opti
                                size_t why_size)
 {
     int64_t deadline = mono_ns() + CLUSTER_START_MS * MS_NS;
+    /* Side by side: the node serves without the head, and joins when it is there. */
     covey_status status = launch_daemon(head, "_head", p, options, why, why_size);
     if (status == COVEY_OK)
-        status = launch_wait_ready(head, deadline, why, why_size);
-    if (status == COVEY_OK)
         status = launch_daemon(node, "_node", p, options, why, why_size);
+    if (status == COVEY_OK)
+        status = launch_wait_ready(head, deadline, why, why_size);
     if (status == COVEY_OK)
         status = launch_wait_ready(node, deadline, why, why_size);
     return status;

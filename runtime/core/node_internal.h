@@ -40,7 +40,7 @@
                                            may, or tasks that wait for others' would wait for ever */
 #define NODE_END_GRACE (1 * SECOND_NS)  /* from TERM to KILL */
 #define NODE_RETRY (100 * MS_NS)        /* what failed for lack of memory is tried again */
-#define NODE_STORE_WARM (16u * 1024 * 1024) /* bytes of the store made ready for the first client */
+#define NODE_STORE_WARM (8u * 1024 * 1024) /* bytes of the store made ready for the first client */
 #define NODE_NAME_MAX 64u               /* of a program in lists, with the NUL */
 #define NODE_START_WHY_MAX 1024u
 

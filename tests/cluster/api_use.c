@@ -117,19 +117,21 @@ COVEY_TASK(three, "-> i64 str bytes")
     return covey_return_bytes(ctx, "\0\1\2", 3);
 }
 
+/* Its work is not done: it says so. */
 COVEY_TASK(wait_for_cancel, "->")
 {
     while (!covey_cancelled(ctx))
         check_nap();
-    return covey_return_nil(ctx);
+    return covey_fail(ctx, 1, "stopped");
 }
 
 /* Ends by a signal only; counts when it runs. */
 COVEY_TASK(ignore_cancel, "str ->")
 {
     counter_add(covey_arg_str(ctx, 0));
-    for (;;)
+    while (counter_value(covey_arg_str(ctx, 0)) > 0)
         check_nap();
+    return covey_return_nil(ctx);
 }
 
 /* Counts when it runs, and when it is cancelled. */
@@ -139,7 +141,7 @@ COVEY_TASK(note_cancel, "str ->")
     while (!covey_cancelled(ctx))
         check_nap();
     counter_add(covey_arg_str(ctx, 0));
-    return covey_return_nil(ctx);
+    return covey_fail(ctx, 1, "stopped");
 }
 
 COVEY_TASK(parent_of_note_cancel, "str ->")
@@ -147,7 +149,8 @@ COVEY_TASK(parent_of_note_cancel, "str ->")
     covey_value value;
     covey *c = covey_self(ctx);
     covey_ref ref = covey_submit(c, "note_cancel", COVEY_ARGS(covey_arg_str(ctx, 0)), NULL);
-    return covey_get(c, ref, -1, &value) == COVEY_OK ? covey_return_nil(ctx) : covey_fail(ctx, 1, "no child");
+    return covey_get(c, ref, -1, &value) == COVEY_OK ? covey_return_nil(ctx)
+                                                        : covey_fail(ctx, 1, "%s", covey_why(c, ref));
 }
 
 COVEY_TASK(cancel_handle, "handle -> i64")
@@ -497,7 +500,7 @@ static void check_objects(covey *c)
         bird_drop(got);
     covey_release_all(c, (covey_ref[]){put, older}, 2);
     covey_ref small = covey_put(c, "xx", 2);
-    check_status(covey_get_object(c, small, CHECK_GET_MS, &bird_type, &got), COVEY_EINVAL, "what does not unpack");
+    check_status(covey_get_object(c, small, CHECK_GET_MS, &bird_type, &got), COVEY_ETYPE, "what does not unpack");
     check(birds_dropped == 1, "only what was unpacked is dropped");
     covey_release(c, small);
 }
@@ -539,7 +542,7 @@ COVEY_TASK(post_many, "i64 str -> i64")
         counter_add(covey_arg_str(ctx, 1));
         sent++;
     }
-    return covey_return_i64(ctx, sent);
+    return sent == n ? covey_return_i64(ctx, sent) : covey_fail(ctx, 1, "stopped");
 }
 
 COVEY_TASK(ask_double, "i64 -> i64")
@@ -666,14 +669,15 @@ static void check_deadline(covey *c)
 
 static void check_retries(covey *c)
 {
+    const uint32_t failures = COVEY_RETRY_FAILURE;
     covey_ref refs[] = {
-        covey_submit(c, "fail_until", COVEY_ARGS(3), COVEY_OPTS(.retries = 4, .retry_on = COVEY_RETRY_FAILURE, .backoff_ms = 1)),
-        covey_submit(c, "fail_until", COVEY_ARGS(9), COVEY_OPTS(.retries = 2, .retry_on = COVEY_RETRY_FAILURE, .backoff_ms = 1)),
+        covey_submit(c, "fail_until", COVEY_ARGS(3), COVEY_OPTS(.retries = 4, .retry_on = failures, .backoff_ms = 1)),
+        covey_submit(c, "fail_until", COVEY_ARGS(9), COVEY_OPTS(.retries = 2, .retry_on = failures, .backoff_ms = 1)),
         covey_submit(c, "fail_until", COVEY_ARGS(2), COVEY_OPTS(.retries = 4, .backoff_ms = 1)),
         covey_submit(c, "die_until", COVEY_ARGS(4), COVEY_OPTS(.backoff_ms = 1)),
         covey_submit(c, "die_until", COVEY_ARGS(9), COVEY_OPTS(.retries = 1, .backoff_ms = 1)),
         covey_submit(c, "die_until", COVEY_ARGS(2), COVEY_OPTS(.retries = -1)),
-        covey_submit(c, "die_until", COVEY_ARGS(2), COVEY_OPTS(.retries = 3, .retry_on = COVEY_RETRY_FAILURE)),
+        covey_submit(c, "die_until", COVEY_ARGS(2), COVEY_OPTS(.retries = 3, .retry_on = failures)),
     };
     check_i64(c, refs[0], 3, "a failure is tried again");
     check_fails(c, refs[1], COVEY_ETASK, "attempt 3 of 3", "as often as was asked");
@@ -734,7 +738,7 @@ static void check_command_files(covey *c)
 {
     static const char script[] = "printf '%s|%s' \"$1\" \"$WHO\"; cat >&2; cat a b > out; rm a; echo x > 'two words'";
     char dir[4200];
-    covey_ref number = covey_submit(c, "make", COVEY_NONE, NULL);
+    covey_ref made = covey_submit(c, "make", COVEY_NONE, NULL);
     covey_ref ref = COMMAND(.argv = ARGV("sh", "-c", script, "sh", "an 'argument' $HOME"), .env = ARGV("WHO=me"),
                             .inputs = (const covey_arg[]){COVEY_ARG("first "), covey_span("second", 6, 0)},
                             .input_names = ARGV("a", "b"), .outputs = ARGV("out", "two words"),
@@ -745,10 +749,10 @@ static void check_command_files(covey *c)
     check_text(c, ref, 3, "first second", "its files");
     check_text(c, ref, 4, "x\n", "each of them");
     covey_release(c, ref);
-    ref = COMMAND(.argv = ARGV("sh", "-c", "wc -c < in | tr -d ' \n'"), .inputs = (const covey_arg[]){COVEY_ARG(number)},
-                  .input_names = ARGV("in"));
+    ref = COMMAND(.argv = ARGV("sh", "-c", "wc -c < in | tr -d ' \n'"),
+                  .inputs = (const covey_arg[]){COVEY_ARG(made)}, .input_names = ARGV("in"));
     check_text(c, ref, 1, "1048576", "a task's result as a command's file");
-    covey_release_all(c, (covey_ref[]){ref, number}, 2);
+    covey_release_all(c, (covey_ref[]){ref, made}, 2);
 
     ref = COMMAND(.argv = ARGV("pwd"));
     command_text(c, ref, 1, dir, sizeof dir);
