@@ -237,6 +237,7 @@ static void rouse_helper(covey *c)
 {
     if (c->helper_sleeps) {
         c->helper_sleeps = false;
+        c->worked_at = c->now;          /* or it would sleep again at once, and be woken by the next task */
         pthread_cond_signal(&c->helper_cond);
     }
 }

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -321,6 +322,9 @@ static void prepare(void)
     self.signals = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
     if (self.signals < 0)
         give_up("cannot wait for workers");
+    /* libzmq asks for this in every process that makes a context, and glibc then
+     * looks for its name services on the disk.  Asked once here, a fork has them. */
+    (void)getprotobyname("pgm");
     struct zygote_record ready = {.version = ZYGOTE_VERSION, .kind = ZYGOTE_READY,
                                   .value = thread_count()};
     say(&ready);

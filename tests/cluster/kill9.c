@@ -356,8 +356,8 @@ static char client_hear(int fd, int64_t timeout_ms)
 static bool run_covey(const char *words)
 {
     char line[512];
-    const char *covey = getenv("COVEY_BIN");
-    snprintf(line, sizeof line, "'%s' %s >/dev/null", covey ? covey : "covey", words);
+    const char *command = getenv("COVEY_BIN");
+    snprintf(line, sizeof line, "'%s' %s >/dev/null", command ? command : "covey", words);
     return system(line) == 0;
 }
 
