@@ -77,6 +77,7 @@ static covey_status serve(const struct places *p, const struct cluster_options *
     char why[1024] = "";
     bool killed;
     int signal_fd = watch_signals();
+    signal(SIGPIPE, SIG_IGN);   /* whoever waits for our answer may be gone: we clean up */
     cluster_sweep(p);
     covey_status status = cluster_start(p, o, &life, why, sizeof why);
     if (status != COVEY_OK) {

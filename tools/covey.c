@@ -121,7 +121,6 @@ static int print_help(void)
            "  COVEY_ADDRESS  local:NAME, the cluster that programs use\n"
            "  COVEY_NAME     the cluster that commands mean (else 'default')\n"
            "  COVEY_DIR      where clusters live (else $XDG_RUNTIME_DIR/covey)\n"
-           "  COVEY_LOG      what daemons and libraries log: error, warn, info, debug\n"
            "  NO_COLOR       no colours\n"
            "\n"
            "exit status\n"

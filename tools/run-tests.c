@@ -48,8 +48,8 @@ struct outcome {
     char why[256];              /* what the runner itself found wrong */
 };
 
-static char scratch_dir[sizeof TEMPLATE]; /* of the test that runs; for the signal handler's sake */
-static volatile pid_t running;
+static char scratch_dir[sizeof TEMPLATE];      /* of the test that runs */
+static volatile sig_atomic_t interrupted;       /* the signal that tells us to end */
 
 static long now_ms(void)
 {
@@ -140,7 +140,7 @@ static void command_of(pid_t pid, char *out, size_t size)
  * moment to end; what does not is killed and told. */
 static void reap_leftovers(struct outcome *out)
 {
-    long until = now_ms() + LEFTOVER_WAIT_MS;
+    long until = now_ms() + (interrupted ? 0 : LEFTOVER_WAIT_MS);
     for (;;) {
         while (waitpid(-1, NULL, WNOHANG) > 0)
             ;
@@ -218,7 +218,7 @@ static int wait_for(pid_t pid, long seconds)
     struct pollfd p = {fd, POLLIN, 0};
     long until = now_ms() + seconds * 1000;
     bool ended = false;
-    while (!ended && now_ms() < until) {
+    while (!ended && !interrupted && now_ms() < until) {
         poll(&p, 1, REAP_EVERY_MS);
         ended = reap(pid, &status);
     }
@@ -321,16 +321,15 @@ static struct outcome run_test(const char *test, long seconds)
         pid_t pid = fork();
         if (pid == 0)
             become_test(argv, fileno(output));
-        running = pid;
         int status = pid > 0 ? wait_for(pid, seconds) : -1;
-        running = 0;
         judge(output, status, plain, seconds, &out);
         reap_leftovers(&out);
     }
     if (dir_remove(scratch_dir) > 0)
         fail(&out, "left a socket behind");
-    scratch_dir[0] = 0;
-    if (out.failed > 0) {
+    if (interrupted) {
+        printf("interrupted in %s\n", test);
+    } else if (out.failed > 0) {
         printf("FAILED %s: %u of %u%s%s\n", test, out.failed,
                out.passed + out.failed + out.skipped, out.why[0] ? "; " : "", out.why);
         show_output(output);
@@ -343,15 +342,10 @@ static struct outcome run_test(const char *test, long seconds)
     return out;
 }
 
-/* Ctrl-C ends the test, too, and leaves no directory. */
+/* Ctrl-C ends the test that runs, with all that it started, and then us. */
 static void on_signal(int number)
 {
-    if (running > 0)
-        kill(-running, SIGKILL);
-    if (scratch_dir[0])
-        dir_remove(scratch_dir);
-    signal(number, SIG_DFL);
-    raise(number);
+    interrupted = number;
 }
 
 int main(int argc, char **argv)
@@ -371,13 +365,16 @@ int main(int argc, char **argv)
     }
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
+    signal(SIGHUP, on_signal);
     struct outcome sum = {0};
-    for (int i = optind; i < argc; i++) {
+    for (int i = optind; i < argc && !interrupted; i++) {
         struct outcome one = run_test(argv[i], seconds);
         sum.passed += one.passed;
         sum.failed += one.failed;
         sum.skipped += one.skipped;
     }
+    if (interrupted)
+        return 128 + interrupted;
     if (sum.passed + sum.failed == 0) {
         printf("no test ran\n");
         sum.failed = 1;

@@ -508,7 +508,7 @@ static void acknowledge(struct owner *o, struct addr to, const struct msg_reply 
     for (uint32_t i = 0; i < reply->result_count && !matters; i++)
         matters = reply->results[i].in_store;
     if (!matters)
-        return;                     /* the executor keeps nothing for it */
+        return;                     /* the executor keeps such replies for a while, bounded, and needs no word */
     struct msg m = {.kind = MSG_REPLY_ACK};
     m.u.reply_ack = (struct msg_reply_ack){reply->seq, reply->attempt, committed};
     o->ops->send(o->io, to, &m);

@@ -2,8 +2,8 @@
  *
  * Ordinary stores read a cache line before they overwrite it; non-temporal ones
  * do not.  Into memory that is in no cache they copy 1.6 times as fast at every
- * size from 64 KiB to 64 MiB (15 against 9.5 GB/s on the machine of
- * anchors/limits.md; beyond that the C library streams by itself).  Into memory
+ * size from 64 KiB to 64 MiB (15 against 9.5 GB/s on a shared
+ * machine of two cores; beyond that the C library streams by itself).  Into memory
  * that is in the cache they lose by the same factor, and whoever reads next
  * finds nothing there.  Small objects are often written where others were just
  * freed and read at once, large ones are not: hence the threshold.

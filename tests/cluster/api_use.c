@@ -507,6 +507,16 @@ static void check_objects(covey *c)
 
 /* ---- stores without room ---------------------------------------------------------------------------- */
 
+/* What was released before is with the node when this returns. */
+static void round_trip(covey *c)
+{
+    int64_t value;
+    covey_ref ref = covey_submit(c, "add_one", COVEY_ARGS(0), NULL);
+    if (covey_get_i64(c, ref, CHECK_GET_MS, &value) != COVEY_OK)
+        check_note("%s", covey_why(c, ref));
+    covey_release(c, ref);
+}
+
 static void check_store_full(void)
 {
     static char bytes[STORE_BYTES / 2];
@@ -524,10 +534,12 @@ static void check_store_full(void)
     covey_release(c, pieces[--n]);
     for (int i = 1; i < n; i += 2)
         covey_release(c, pieces[i]);
+    round_trip(c);
     check_fails(c, covey_put(c, bytes, STORE_BYTES / 4), COVEY_EFRAGMENTED, "fragmented",
                 "room, but not in one piece");
     for (int i = 0; i < n; i += 2)
         covey_release(c, pieces[i]);
+    round_trip(c);
     covey_ref half = covey_put(c, bytes, sizeof bytes);
     check_status(covey_get(c, half, CHECK_GET_MS, &value), COVEY_OK, "and when all is released");
     covey_close(&c);
