@@ -385,7 +385,8 @@ COVEY_MUST_USE covey_status covey_get_f64(covey *c, covey_ref ref, int64_t timeo
 COVEY_MUST_USE covey_status covey_get_str(covey *c, covey_ref ref, int64_t timeout_ms, const char **out);
 COVEY_MUST_USE covey_status covey_get_bytes(covey *c, covey_ref ref, int64_t timeout_ms,
                                             const void **data, size_t *size);
-/* The caller owns *@out and ends it with type->drop(). */
+/* The caller owns *@out and ends it with type->drop().  COVEY_ETYPE: unpack()
+ * refused the bytes. */
 COVEY_MUST_USE covey_status covey_get_object(covey *c, covey_ref ref, int64_t timeout_ms,
                                              const covey_type *type, void **out);
 
@@ -410,7 +411,8 @@ void covey_release_all(covey *c, const covey_ref *refs, size_t n);
 
 /* End a task.  Pending: at once.  Running: covey_cancelled() turns true, a
  * command gets SIGTERM; after @grace_ms (0: 5000) it is killed.  The ref
- * settles with COVEY_ECANCELLED, and covey_why() says how it ended.  Of a
+ * settles with COVEY_ECANCELLED, and covey_why() says how it ended; a task that
+ * returns its results all the same settles with them.  Of a
  * borrowed ref, its owner is asked.  Ending what has ended is COVEY_OK. */
 typedef struct covey_cancel_opts {
     size_t size;

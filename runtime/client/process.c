@@ -179,18 +179,19 @@ static bool busy(const covey *c)
     return owner_busy(c->owner) || c->run || (c->exec && exec_queued(c->exec) > 0);
 }
 
-/* What the store has to say to the node. */
+/* What the store has to say to the node.  What is given back comes first: a
+ * want must not be refused for room that its own process has just freed. */
 static void store_speak(covey *c)
 {
     struct msg m;
-    m.kind = MSG_EXTENT_WANT;
-    while (store_want(c->store, &m.u.extent_want))
-        process_send(c, c->node, &m);
     m.kind = MSG_EXTENT_CLOSE;
     while (store_next_close(c->store, &m.u.extent_close))
         process_send(c, c->node, &m);
     m.kind = MSG_OBJECT_FREE;
     while (store_next_free(c->store, &m.u.object_free))
+        process_send(c, c->node, &m);
+    m.kind = MSG_EXTENT_WANT;
+    while (store_want(c->store, &m.u.extent_want))
         process_send(c, c->node, &m);
 }
 
