@@ -71,6 +71,8 @@ FUZZ := frame value wire
 CLUSTER_TESTS := cli lists
 CLUSTER_PROGRAMS := talker
 CLUSTER_CHECKS := api_misuse api_use bad_code kill9
+# Only of test-all.
+CLUSTER_CHECKS_SLOW := kill9
 # These install or measure: under a sanitizer that is no different, or makes no sense.
 CLUSTER_TESTS_RELEASE := bench tools
 
@@ -268,7 +270,7 @@ TESTS_FUZZ := $(foreach f,$(FUZZ),'$(OUT)/tests/replay_$(f) tests/fuzz/corpus/$(
 TESTS_EXAMPLES := $(patsubst %,plain:$(OUT)/examples/%,$(if $(filter release,$(VARIANT)), \
     $(EXAMPLES),$(filter-out $(EXAMPLES_LONG),$(EXAMPLES))))
 TESTS_CLUSTER := $(CLUSTER_TESTS:%=tests/cluster/test_%.sh) \
-    $(CLUSTER_CHECKS:%=$(OUT)/tests/cluster/%)
+    $(patsubst %,$(OUT)/tests/cluster/%,$(filter-out $(CLUSTER_CHECKS_SLOW),$(CLUSTER_CHECKS)))
 TESTS_RELEASE := $(CLUSTER_TESTS_RELEASE:%=tests/cluster/test_%.sh)
 
 TESTS := $(TESTS_UNIT) $(TESTS_SIM) $(TESTS_FUZZ) $(TESTS_CLUSTER) $(TESTS_EXAMPLES)

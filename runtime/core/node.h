@@ -110,6 +110,8 @@ void node_msg(struct node *n, struct addr from, const struct msg *msg, int64_t n
  * @exit_status 0..255 or -signal; @why for people ("killed by SIGSEGV; last
  * lines: ...").  For one that never said hello: node_start_failed(). */
 void node_proc_gone(struct node *n, uint32_t proc, int32_t exit_status, const char *why, int64_t now);
+/* @status COVEY_EWORKER: it was killed from outside, perhaps with others that
+ * started (their zygote died); such a burst counts as one failure of the package. */
 void node_start_failed(struct node *n, uint32_t proc, covey_status status, const char *why, int64_t now);
 void node_populated(struct node *n, uint32_t first_block, uint32_t blocks, bool ok, int64_t now);
 /* The head's picture of the cluster, for lists. */

@@ -263,7 +263,7 @@ void node_proc_gone(struct node *n, uint32_t proc, int32_t exit_status, const ch
         return;
     n->now = now;
     if (!p->said_hello) {
-        worker_start_lost(n, p, why);
+        worker_start_lost(n, p, why, false);
         node_settle(n);
         return;
     }

@@ -38,6 +38,7 @@
                                            lease of one lasts while others have none */
 #define NODE_CAP_PATIENCE (20 * MS_NS)  /* every worker waits, none may be started: then one more
                                            may, or tasks that wait for others' would wait for ever */
+#define NODE_KILL_BURST (100 * MS_NS)   /* starts killed from outside within it have one cause */
 #define NODE_END_GRACE (1 * SECOND_NS)  /* from TERM to KILL */
 #define NODE_RETRY (100 * MS_NS)        /* what failed for lack of memory is tried again */
 #define NODE_STORE_WARM (8u * 1024 * 1024) /* bytes of the store made ready for the first client */
@@ -69,6 +70,7 @@ struct package {
     uint32_t idle_count;                /* both lists */
     uint32_t starting_count;
     uint32_t failures;                  /* to start, in a row */
+    int64_t killed_at;                  /* when a start was last counted as killed from outside */
     bool broken;                        /* NODE_START_FAILURES_MAX of them */
     char why[NODE_START_WHY_MAX];       /* of the last */
 };
@@ -281,7 +283,7 @@ void worker_end(struct node *n, struct proc *p, enum node_kill how);
 /* It is no process any more, or never was one.  @p itself stays. */
 void worker_drop(struct node *n, struct proc *p);
 /* A process is gone that never said hello. */
-void worker_start_lost(struct node *n, struct proc *p, const char *why);
+void worker_start_lost(struct node *n, struct proc *p, const char *why, bool killed);
 void proc_free(struct node *n, struct proc *p);
 void procs_tick(struct node *n);
 int64_t procs_deadline(const struct node *n);
@@ -295,7 +297,7 @@ struct package *package_find(const struct node *n, struct hash128 hash);
 void package_msg(struct node *n, struct proc *from, const struct msg_package *msg);
 void package_leave(struct node *n, struct proc *user);  /* a process that told packages is gone */
 void package_unuse(struct node *n, struct package *package);    /* free it, if nothing needs it */
-void package_start_failed(struct node *n, struct package *package, const char *why);
+void package_start_failed(struct node *n, struct package *package, const char *why, bool killed);
 void package_mend(struct node *n, struct package *package);     /* it can be started */
 /* One idle worker may end: there are more than are kept warm. */
 bool package_can_spare(const struct node *n, const struct package *package);

@@ -136,8 +136,12 @@ static void cancel_queued(struct node *n, const struct package *package)
     }
 }
 
-void package_start_failed(struct node *n, struct package *package, const char *why)
+void package_start_failed(struct node *n, struct package *package, const char *why, bool killed)
 {
+    if (killed && package->killed_at && n->now - package->killed_at < NODE_KILL_BURST)
+        return;
+    if (killed)
+        package->killed_at = n->now;
     package->failures++;
     snprintf(package->why, sizeof package->why, "%s", why);
     if (package->failures < NODE_START_FAILURES_MAX)

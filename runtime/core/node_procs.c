@@ -240,13 +240,13 @@ void worker_drop(struct node *n, struct proc *p)
     n->dirty = true;
 }
 
-void worker_start_lost(struct node *n, struct proc *p, const char *why)
+void worker_start_lost(struct node *n, struct proc *p, const char *why, bool killed)
 {
     assert(!p->said_hello);
     if (p->lease.state != LEASE_NONE)
         lending_end(n, p);
     if (p->state == PROC_STARTING)  /* else it was counted when its time was up */
-        package_start_failed(n, p->package, why);
+        package_start_failed(n, p->package, why, killed);
     worker_drop(n, p);
     proc_free(n, p);
 }
@@ -341,7 +341,7 @@ void node_start_failed(struct node *n, uint32_t proc, covey_status status, const
     char text[NODE_START_WHY_MAX];
     snprintf(text, sizeof text, "%s: %s", covey_strerror(status), why);
     n->now = now;
-    worker_start_lost(n, p, status == COVEY_ESTART ? why : text);
+    worker_start_lost(n, p, status == COVEY_ESTART ? why : text, status == COVEY_EWORKER);
     node_settle(n);
 }
 
@@ -360,7 +360,7 @@ static void give_up_start(struct node *n, struct proc *p)
     if (p->lease.state != LEASE_NONE)
         lending_end(n, p);
     worker_end(n, p, NODE_KILL_NOW);
-    package_start_failed(n, p->package, why);
+    package_start_failed(n, p->package, why, false);
 }
 
 static void look_at_idle(struct node *n, struct proc *p)

@@ -338,7 +338,7 @@ static void on_gone(void *io, uint32_t proc, bool greeted, int32_t exit_status, 
     if (greeted)
         node_proc_gone(d->core, proc, exit_status, why, mono_ns());
     else
-        node_start_failed(d->core, proc, COVEY_ESTART, why, mono_ns());
+        node_start_failed(d->core, proc, exit_status == -SIGKILL ? COVEY_EWORKER : COVEY_ESTART, why, mono_ns());
     mesh_forget(d->mesh, who);
     port_forget(d->port, who);
     port_unlink(d->places->dir, who);
