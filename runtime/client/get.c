@@ -148,8 +148,7 @@ covey_status covey_get(covey *c, covey_ref ref, int64_t timeout_ms, covey_value 
 
 static covey_status wrong_kind(const covey_value *v, const char *wanted)
 {
-    static const char *const names[COVEY_KIND_COUNT] = {"nil", "i64", "u64", "f64", "str", "bytes", "ref", "handle"};
-    error_set("the value is %s and not %s", names[v->kind], wanted);
+    error_set("the value is %s and not %s", value_kind_name(v->kind), wanted);
     return COVEY_ETYPE;
 }
 

@@ -49,12 +49,6 @@ static bool put_dep(covey *c, struct encoding *e, covey_ref ref, bool handle)
     return true;
 }
 
-static const char *kind_name(covey_kind kind)
-{
-    static const char *const names[COVEY_KIND_COUNT] = {"nil", "i64", "u64", "f64", "str", "bytes", "ref", "handle"};
-    return kind < COVEY_KIND_COUNT ? names[kind] : "nonsense";
-}
-
 static bool mismatch(struct encoding *e, uint32_t i, const covey_arg *a, enum sig_type type)
 {
     char value[64] = "";
@@ -65,7 +59,7 @@ static bool mismatch(struct encoding *e, uint32_t i, const covey_arg *a, enum si
     else if (a->kind == COVEY_F64)
         snprintf(value, sizeof(value), " %g", a->v.f64);
     return encoding_fail(e, COVEY_ESIGNATURE, "argument %u is %s%s, the signature \"%s\" has %s there", i,
-                         kind_name(a->kind), value, e->signature_text, sig_type_name(type));
+                         value_kind_name(a->kind), value, e->signature_text, sig_type_name(type));
 }
 
 static bool put_number(covey *c, struct encoding *e, uint32_t i, const covey_arg *a, enum sig_type type)

@@ -128,3 +128,9 @@ covey_status value_next(struct span *in, struct value *out)
     *in = (struct span){at, (uint32_t)(end - at)};
     return COVEY_OK;
 }
+
+const char *value_kind_name(covey_kind kind)
+{
+    static const char *const names[COVEY_KIND_COUNT] = {"nil", "i64", "u64", "f64", "str", "bytes", "ref", "handle"};
+    return (unsigned)kind < COVEY_KIND_COUNT ? names[kind] : "nonsense";
+}

@@ -34,4 +34,7 @@ void value_put_dep(struct buf *out, uint32_t dep);
  * the value fits both.  COVEY_EPROTO: malformed; COVEY_EAGAIN: @in is empty. */
 covey_status value_next(struct span *in, struct value *out);
 
+/* "i64" and so on, for people; "nonsense" for what is no kind. */
+const char *value_kind_name(covey_kind kind);
+
 #endif

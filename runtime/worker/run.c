@@ -82,7 +82,6 @@ void run_describe(covey *c, struct task_spec *spec)
 
 static void check_results(covey_ctx *ctx)
 {
-    static const char *const names[COVEY_KIND_COUNT] = {"nil", "i64", "u64", "f64", "str", "bytes", "ref", "handle"};
     static const uint8_t kinds[SIG_TYPES] = {
         [SIG_I64] = COVEY_I64, [SIG_U64] = COVEY_U64, [SIG_F64] = COVEY_F64, [SIG_STR] = COVEY_STR,
         [SIG_BYTES] = COVEY_BYTES,
@@ -102,7 +101,7 @@ static void check_results(covey_ctx *ctx)
                  : v.kind == COVEY_I64 && s->result[i] == SIG_U64 && v.i64 >= 0 ? COVEY_U64 : v.kind;
         }
         if (s->result[i] != SIG_ANY && kind != (covey_kind)kinds[s->result[i]])
-            run_fail(ctx, COVEY_ESIGNATURE, 0, "its result %u is %s, the signature \"%s\" has %s there", i, names[kind],
+            run_fail(ctx, COVEY_ESIGNATURE, 0, "its result %u is %s, the signature \"%s\" has %s there", i, value_kind_name(kind),
                      ctx->def->text, sig_type_name((enum sig_type)s->result[i]));
     }
     if (ctx->result_count < s->result_count)

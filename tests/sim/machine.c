@@ -241,7 +241,6 @@ void machine_open(struct world *w)
     snprintf(config.devices[0], sizeof(config.devices[0]), "GPU-0");
     snprintf(config.devices[1], sizeof(config.devices[1]), "GPU-1");
     config.processes_max = world_chance(w, 600) ? (uint32_t)cpus + (uint32_t)world_below(w, 6) : 200;
-    w->handle_waits = true;
     config.arena_bytes = w->arena_bytes = (8 + 8 * world_below(w, 8)) * 1024 * 1024;
     w->gens = calloc(w->arena_bytes / ARENA_BLOCK, sizeof(*w->gens));
     p->self = NODE_ADDR;

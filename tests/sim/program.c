@@ -307,7 +307,7 @@ static void begin(struct process *p, struct frame_of *f, struct span args, const
         }
         f->phase = PHASE_WAIT;
     } else {
-        f->phase = w->handle_waits && f->handle_count && (r >> 48) % 100 < 40 ? PHASE_WAIT : PHASE_COMPUTE;
+        f->phase = f->handle_count && (r >> 48) % 100 < 40 ? PHASE_WAIT : PHASE_COMPUTE;
         for (uint32_t i = 0; f->phase == PHASE_WAIT && i < f->handle_count; i++)
             owner_request(p->owner, f->handles[i], w->now);
     }

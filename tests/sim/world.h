@@ -56,7 +56,7 @@ struct world {
     struct event *heap;                 /* owned */
     uint32_t heap_count, heap_cap;
     struct faults faults;
-    bool verbose, handle_waits;
+    bool verbose;
     struct process *processes[SIM_PROCESSES_MAX];   /* owned; by process number, 0: the node */
     uint32_t process_count;
     struct process *clients[SIM_CLIENTS_MAX];
