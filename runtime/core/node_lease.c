@@ -277,16 +277,16 @@ static struct proc *find_replaceable(const struct node *n)
     return NULL;
 }
 
-/* A process more fits below the cap, when those that end have ended and those
- * that wait for a slot have started. */
-static bool has_slot(const struct node *n)
+/* A process more fits below the cap, when those that end have ended, @more of
+ * them beside, and those that wait for a slot have started. */
+static bool has_slot(const struct node *n, uint32_t more)
 {
-    return n->worker_count + n->queued_count < n->config.processes_max + n->ending_count;
+    return n->worker_count + n->queued_count < n->config.processes_max + n->ending_count + more;
 }
 
 static bool can_get_worker(const struct node *n, const struct want *w)
 {
-    return has_slot(n) ||
+    return has_slot(n, 0) ||
            w->package->starting_count > 0 || find_replaceable(n);
 }
 
@@ -319,8 +319,14 @@ static enum served find_worker(struct node *n, struct want *w, struct device_set
     }
     /* One process less first, unless one is on its way out for nobody. */
     struct proc *old = NULL;
-    if (!has_slot(n) && !(old = find_replaceable(n)))
-        return NO_WORKER;
+    if (!has_slot(n, 0)) {
+        if (!(old = find_replaceable(n)))
+            return NO_WORKER;
+        if (!has_slot(n, 1)) {
+            worker_end(n, old, NODE_KILL_TERM);     /* one above the cap leaves no slot behind */
+            return NO_WORKER;
+        }
+    }
     p = worker_new(n, package, devices->mask);
     if (!p)
         return NO_MEMORY;
@@ -459,6 +465,7 @@ void want_level(struct node *n, struct proc *from, const struct msg_lease_want *
     cancel_surplus(n, w);
     if (want_unmet(w) == 0) {
         unstall(n, w);
+        w->told = COVEY_OK;     /* what it wants next has not been refused yet */
         return;
     }
     if (!w->possible)

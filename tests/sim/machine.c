@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/node_internal.h"
 #include "wire/wire.h"
 
 #define NODE_ADDR ((struct addr){1, 0, 0, 0})
@@ -275,4 +276,36 @@ void machine_close(struct world *w)
     node_free(&p->node);
     mesh_free(&p->mesh);
     free(p);
+}
+
+/* ---- for people ------------------------------------------------------------------------------ */
+
+static void dump_wants(const struct proc *p)
+{
+    const struct want *v;
+    for (uint32_t i = 0; (v = map_next(&p->wants, &i)) != NULL;)
+        if (v->level > 0 || v->leases > 0)
+            fprintf(stderr, "    wants class %u: %u of %u (%u pending), %lld cpus and %lld gpus in 1000s, told %d, lacks %x\n",
+                    v->class_id, v->leases, v->level, v->pending, (long long)v->need.cpu_milli,
+                    (long long)v->need.gpu_milli, (int)v->told, v->lacking);
+}
+
+void machine_tell(const struct world *w)
+{
+    static const char *const states[PROC_STATE_COUNT] = {"queued", "starting", "idle", "leased", "ending", "present", "dead"};
+    static const char *const cpus[] = {"runs", "blocked", "wants its cpu"};
+    const struct node *n = w->processes[0]->node;
+    const struct proc *p;
+    fprintf(stderr, "node: %lld of %lld cpus, %lld of %lld gpus free (in 1000s), %u workers of %u, %u ending, %u beyond, %s\n",
+            (long long)n->free.cpu_milli, (long long)n->config.total.cpu_milli, (long long)n->free.gpu_milli,
+            (long long)n->config.total.gpu_milli, n->worker_count, n->config.processes_max, n->ending_count, n->beyond_cap,
+            list_empty(&n->resumes) ? "nobody waits for a cpu" : "some wait for a cpu");
+    for (uint32_t i = 0; (p = map_next(&n->procs, &i)) != NULL;) {
+        fprintf(stderr, "  p%u is %s, %u leases, %u waiting wants%s", p->addr.proc, states[p->state], p->lease_count,
+                p->waiting_count, p->doomed ? ", doomed" : "");
+        if (p->lease.state != LEASE_NONE)
+            fprintf(stderr, ", lent to p%u, %s", p->lease.want ? p->lease.want->owner->addr.proc : 0, cpus[p->lease.cpu]);
+        fprintf(stderr, "\n");
+        dump_wants(p);
+    }
 }

@@ -28,12 +28,23 @@ static uint64_t mix(uint64_t x)
 
 struct plan { uint64_t script; uint32_t results; bool hangs; };
 
+/* A task that waits keeps its devices, so a task that holds some and waits for
+ * one that needs some can wait for ever: that is its program's fault, and these
+ * programs do not do it.  Only what never waits gets devices. */
+static bool never_waits(const struct plan *plan, const struct owner_dep *deps, uint32_t dep_count)
+{
+    for (uint32_t i = 0; i < dep_count; i++)
+        if (deps[i].handle)
+            return false;
+    return SCRIPT_DEPTH(plan->script) == 0;
+}
+
 static covey_ref submit(struct process *p, const struct plan *plan, const struct owner_dep *deps, uint32_t dep_count,
                         uint64_t parent)
 {
     struct world *w = p->w;
     struct resources need = {.cpu_milli = world_chance(w, 800) ? 1000 : 500,
-                             .gpu_milli = world_chance(w, 60) ? 500 : 0};
+                             .gpu_milli = never_waits(plan, deps, dep_count) && world_chance(w, 150) ? 500 : 0};
     struct task_spec spec = {
         .name = "simulated", .deps = deps, .dep_count = dep_count, .result_count = plan->results,
         .retries = (int)world_below(w, 4), .retry_on = world_chance(w, 500) ? 3 : 1,

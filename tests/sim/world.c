@@ -177,6 +177,7 @@ void world_run(struct world *w, uint64_t seed, bool verbose)
         if (w->heap_count == 0 || w->now > SIM_END_AT) {
             for (uint32_t i = 1; i < w->process_count; i++)
                 program_tell(w->processes[i]);
+            machine_tell(w);
             world_fail(w, "a wait has not ended: %s", w->heap_count ? "out of time" : "nothing more will happen");
         }
         if (w->events > SIM_EVENTS_MAX)

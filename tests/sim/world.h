@@ -89,6 +89,8 @@ void machine_close(struct world *w);
 void machine_hello(struct world *w, struct process *p, enum role role, uint64_t token);
 void machine_step(struct world *w);     /* after each event of the node */
 bool machine_header(struct world *w, const struct place *place, struct oid id);
+/* What the node thinks, on standard error. */
+void machine_tell(const struct world *w);
 void machine_seal(struct world *w, const struct place *place, struct oid id, covey_kind kind);
 void machine_check_end(struct world *w);
 
