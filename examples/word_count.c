@@ -100,17 +100,20 @@ COVEY_TASK(reduce_words, "bytes... -> bytes u64")
 int main(int argc, char **argv)
 {
     covey *c = covey_init(&argc, &argv);
-    glob_t found = {.gl_pathc = (size_t)argc - 1, .gl_pathv = argv + 1};
-    if (!c || (argc < 2 && glob(LICENCES, 0, NULL, &found) != 0)) {
-        fprintf(stderr, "word_count: %s\n", c ? "no files" : covey_error());
-        return c ? 2 : 3;
+    if (!c) {
+        fprintf(stderr, "word_count: %s\n", covey_error());
+        return 3;
     }
+    glob_t found = {0};
+    bool given = argc > 1 || glob(LICENCES, 0, NULL, &found) != 0;
+    char **files = given ? argv + 1 : found.gl_pathv;
+    size_t count = given ? (size_t)argc - 1 : found.gl_pathc;
     static char text[FILE_BYTES_MAX], word[WORD_MAX];
     covey_ref maps[FILES_MAX], parts[FILES_MAX], reduces[PARTITIONS];
     size_t n = 0, tops = 0, size;
     uint64_t expected = 0, sum = 0, part;
-    for (size_t i = 0; i < found.gl_pathc && n < FILES_MAX; i++) {
-        FILE *f = fopen(found.gl_pathv[i], "r");
+    for (size_t i = 0; i < count && n < FILES_MAX; i++) {
+        FILE *f = fopen(files[i], "r");
         size = f ? fread(text, 1, sizeof text, f) : 0;
         if (!f || fclose(f) != 0)
             continue;
@@ -118,6 +121,7 @@ int main(int argc, char **argv)
             expected++;         /* as a check */
         maps[n++] = covey_submit(c, "map_words", COVEY_ARGS(covey_span(text, size, 16)), NULL);
     }
+    globfree(&found);
     for (unsigned p = 0; p < PARTITIONS; p++) {
         for (size_t i = 0; i < n; i++)
             parts[i] = covey_result(c, maps[i], p);

@@ -13,7 +13,8 @@
  * What it must leave behind: nothing.  This process is the subreaper of all
  * that a test starts, daemons too; a process that is still there shortly after
  * the test has ended is a failure of its own, and so is a socket in its
- * directory.  A test that is missing, that dies, that says fewer results than
+ * directory, and so is what a sanitizer has to report, of its daemons and
+ * workers as of itself.  A test that is missing, that dies, that says fewer results than
  * it planned, or none at all, is a failure as well: silence never passes.
  *
  * The last line is "N passed, N failed"; the status is 0 only if none failed
@@ -85,6 +86,54 @@ static unsigned dir_remove(const char *dir)
     sockets_found = 0;
     nftw(dir, on_visit, 16, FTW_DEPTH | FTW_PHYS);
     return sockets_found;
+}
+
+/* ---- sanitizers ---------------------------------------------------------------- */
+
+#define REPORT "report"         /* .PID: what a sanitizer has written about a process */
+
+/* Have them write files: a daemon's standard error goes where nobody looks. */
+static void collect_reports(void)
+{
+    static const char *const tools[] = {"ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"};
+    for (size_t i = 0; i < sizeof tools / sizeof *tools; i++) {
+        char options[1024];
+        const char *given = getenv(tools[i]);
+        snprintf(options, sizeof options, "%s:log_path=%s/" REPORT, given ? given : "",
+                 scratch_dir);
+        setenv(tools[i], options, 1);
+    }
+}
+
+static void append_file(FILE *to, const char *path)
+{
+    char bytes[4096];
+    FILE *f = fopen(path, "re");
+    for (size_t n; f && (n = fread(bytes, 1, sizeof bytes, f)) > 0;)
+        fwrite(bytes, 1, n, to);
+    if (f)
+        fclose(f);
+}
+
+/* Put all reports behind the test's output.  They fail a test that passed; of
+ * one that failed they are the reason. */
+static void take_reports(FILE *output, struct outcome *out)
+{
+    bool found = false;
+    DIR *dir = opendir(scratch_dir);
+    fseek(output, 0, SEEK_END);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        char path[sizeof scratch_dir + sizeof e->d_name];
+        if (strncmp(e->d_name, REPORT ".", strlen(REPORT ".")) != 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", scratch_dir, e->d_name);
+        append_file(output, path);
+        found = true;
+    }
+    if (dir)
+        closedir(dir);
+    if (found && out->failed == 0)
+        fail(out, "a sanitizer reports");
 }
 
 /* ---- processes --------------------------------------------------------------- */
@@ -187,6 +236,7 @@ static void become_test(char *const argv[], int output_fd)
     setenv("TMPDIR", scratch_dir, 1);
     setenv("COVEY_DIR", dir, 1);
     setenv("CMOCKA_MESSAGE_OUTPUT", "TAP", 1);
+    collect_reports();
     unsetenv("COVEY_ADDRESS");
     unsetenv("COVEY_NAME");
     unsetenv("COVEY_LOG");
@@ -324,6 +374,7 @@ static struct outcome run_test(const char *test, long seconds)
         int status = pid > 0 ? wait_for(pid, seconds) : -1;
         judge(output, status, plain, seconds, &out);
         reap_leftovers(&out);
+        take_reports(output, &out);
     }
     if (dir_remove(scratch_dir) > 0)
         fail(&out, "left a socket behind");

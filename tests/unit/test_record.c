@@ -188,17 +188,27 @@ static void test_the_file_is_ours_alone_and_held_once(void **state)
 {
     (void)state;
     struct stat at;
-    struct record *second, *record = open_record(&defaults);
+    int go[2];
+    assert_int_equal(pipe(go), 0);
+    /* Another process, since POSIX locks do not hold within one; forked before
+     * the record has a thread, which might hold a lock of malloc just then. */
+    pid_t child = fork();
+    if (child == 0) {
+        char byte;
+        struct record *second;
+        close(go[1]);
+        bool opened = read(go[0], &byte, 1) == 1;
+        covey_status status = record_open(&second, path, &defaults, why, sizeof why);
+        _exit(opened && status == COVEY_EAGAIN && strstr(why, "another process") ? 0 : 1);
+    }
+    close(go[0]);
+    struct record *record = open_record(&defaults);
     assert_int_equal(lstat(path, &at), 0);
     assert_int_equal(at.st_mode & 0777, 0600);
     assert_true(exists("-wal"));
     assert_false(exists("-shm")); /* nothing is shared */
-    /* Another process, since POSIX locks do not hold within one. */
-    pid_t child = fork();
-    if (child == 0) {
-        covey_status status = record_open(&second, path, &defaults, why, sizeof why);
-        _exit(status == COVEY_EAGAIN && strstr(why, "another process") ? 0 : 1);
-    }
+    assert_int_equal(write(go[1], "g", 1), 1);
+    close(go[1]);
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
