@@ -147,6 +147,9 @@ COVEY_MUST_USE covey *covey_open(const covey_open_opts *opts);
  * at most 5 s.  Sets *@c to NULL.  Pointers from get are invalid afterwards. */
 void covey_close(covey **c);
 
+/* CPUs that the cluster lends; 0 for a NULL handle. */
+double covey_cpus(covey *c);
+
 /* ---- values and arguments ------------------------------------------------ */
 
 typedef enum covey_kind {
@@ -367,7 +370,18 @@ typedef struct covey_command {
     size_t stdin_size;
     bool show;                  /* its output also reaches the terminal */
     bool any_exit;              /* a non-zero status is a result, not COVEY_EEXIT */
-    int64_t grace_ms;           /* cancel: SIGTERM, then SIGKILL; 0: 5000 */
+    int64_t grace_ms;           /* from SIGTERM to SIGKILL when it is cancelled or its
+                                   deadline passes, unless covey_cancel_opts says
+                                   otherwise; 0: 5000 */
+    /* Append standard output and error to this file, on the node where it runs,
+     * and keep none of it: results 1 and 2 are empty.  Beyond 64 MiB the middle
+     * of what it prints is left out. */
+    const char *log;
+    /* The command may report: this environment variable of its names a unix
+     * stream socket.  Each line written to it is a message with a question, and
+     * covey_answer() writes a line back. */
+    const char *report_env;
+    bool report_stdout;         /* lines of standard output that begin with '{' are messages, too */
 } covey_command;
 covey_ref covey_submit_command(covey *c, const covey_command *command, const covey_opts *opts);
 
@@ -410,7 +424,7 @@ covey_status covey_release(covey *c, covey_ref ref);
 void covey_release_all(covey *c, const covey_ref *refs, size_t n);
 
 /* End a task.  Pending: at once.  Running: covey_cancelled() turns true, a
- * command gets SIGTERM; after @grace_ms (0: 5000) it is killed.  The ref
+ * command gets SIGTERM; after @grace_ms (0: a command's own, else 5000) it is killed.  The ref
  * settles with COVEY_ECANCELLED, and covey_why() says how it ended; a task that
  * returns its results all the same settles with them.  Of a
  * borrowed ref, its owner is asked.  Ending what has ended is COVEY_OK. */

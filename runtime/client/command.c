@@ -2,7 +2,9 @@
  * function COMMAND_TASK (worker/command.c) with these arguments:
  *
  *   argc, argv...   envc, env...   cwd or nil
- *   inputs, (name, value)...   outputs, name...   stdin   flags   grace_ms
+ *   inputs, (name, value)...   outputs, name...   stdin   flags   log   report_env
+ *
+ * Its grace is the task's (task_spec).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +75,7 @@ static covey_ref submit(covey *c, struct encoding *e, const covey_command *cmd, 
     covey_ref none = {0, 0};
     if (!check(e, cmd, inputs, outputs))
         return none;
-    covey_arg *args = malloc((argc + envc + 2 * inputs + outputs + 8) * sizeof(*args));
+    covey_arg *args = malloc((argc + envc + 2 * inputs + outputs + 10) * sizeof(*args));
     if (!args) {
         encoding_fail(e, COVEY_ENOMEM, "out of memory");
         return none;
@@ -89,7 +91,11 @@ static covey_ref submit(covey *c, struct encoding *e, const covey_command *cmd, 
     }
     add_strings(args, &n, cmd->outputs, outputs);
     args[n++] = covey_span(cmd->stdin_data, cmd->stdin_size, 0);
-    args[n++] = covey_arg_u64_((cmd->show ? COMMAND_SHOW : 0) | (cmd->any_exit ? COMMAND_ANY_EXIT : 0));
+    args[n++] = covey_arg_u64_((cmd->show ? COMMAND_SHOW : 0) | (cmd->any_exit ? COMMAND_ANY_EXIT : 0) |
+                               (cmd->report_stdout ? COMMAND_REPORT_STDOUT : 0));
+    args[n++] = covey_span(cmd->log ? cmd->log : "", cmd->log ? strlen(cmd->log) : 0, 0);
+    args[n++] = covey_span(cmd->report_env ? cmd->report_env : "", cmd->report_env ? strlen(cmd->report_env) : 0, 0);
+    e->grace_ms = cmd->grace_ms;
     struct signature any;
     char why[8];
     (void)signature_parse(COMMAND_SIGNATURE, &any, why, sizeof(why));

@@ -116,7 +116,7 @@ static covey_status get_locked(covey *c, covey_ref ref, int64_t timeout_ms, cove
             owner_request(c->owner, ref, c->now);
             covey_status waited = wait_settled(c, one_settled, &one, &ref, 1, deadline);
             if (waited != COVEY_OK) {
-                error_set("%s", covey_strerror(waited));
+                error_set("%s", c->broken ? process_broken_why(c) : covey_strerror(waited));
                 return waited;
             }
         }
@@ -261,7 +261,7 @@ const char *covey_why(covey *c, covey_ref ref)
     struct object_view view;
     const char *why = "the ref was released, or never was one";
     if (owner_view(c->owner, ref, &view) == COVEY_OK)
-        why = view.state == OBJECT_FAILED ? view.why : "";
+        why = view.state == OBJECT_FAILED ? view.why : view.state == OBJECT_PENDING ? process_broken_why(c) : "";
     process_leave(c);
     return why;
 }
@@ -272,7 +272,7 @@ struct many {
     const covey_ref *refs;
     size_t n, k, have;
     uint64_t counted_at;            /* settled objects when they were counted last */
-    bool stale;
+    bool is_counted, stale;
 };
 
 /* Counting again is worth it only when as many objects have settled as are
@@ -281,9 +281,10 @@ static bool many_settled(covey *c, void *ctx)
 {
     struct many *m = ctx;
     uint64_t settled = owner_settled_count(c->owner);
-    if (m->counted_at && settled - m->counted_at < m->k - m->have)
+    if (m->is_counted && settled - m->counted_at < m->k - m->have)
         return false;
-    m->counted_at = settled ? settled : 1;
+    m->counted_at = settled;
+    m->is_counted = true;
     m->have = 0;
     for (size_t i = 0; i < m->n && m->have < m->k; i++) {
         struct object_view view;
@@ -395,7 +396,7 @@ covey_status covey_cancel(covey *c, covey_ref ref, const covey_cancel_opts *opts
     covey_status status = process_enter(c);
     if (status != COVEY_OK)
         return status;
-    int64_t grace_ms = opts && opts->grace_ms > 0 ? opts->grace_ms : OWNER_GRACE_DEFAULT_MS;
+    int64_t grace_ms = opts && opts->grace_ms > 0 ? opts->grace_ms : 0;
     c->now = mono_ns();
     status = owner_cancel(c->owner, ref, grace_ms, opts && opts->recursive, c->now);
     if (status != COVEY_OK)

@@ -273,3 +273,5 @@ void covey_close(covey **handle)
     if (pid > 0)
         end_private(pid, fd);
 }
+
+double covey_cpus(covey *c) { return c ? c->node_cpus : 0; }

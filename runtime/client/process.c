@@ -279,6 +279,17 @@ static void process_broken(covey *c, covey_status why)
     pthread_cond_broadcast(&c->turn_cond);
 }
 
+const char *process_broken_why(const covey *c)
+{
+    if (!c->broken)
+        return "";
+    return c->broken_why == COVEY_ENODE
+        ? "the cluster ended, or its node died, before the task had; start a cluster (covey start), open a new handle "
+          "and submit it again"
+        : "this process is out of memory, or cannot send messages; it has lost its cluster; free memory, open a new "
+          "handle and submit the task again";
+}
+
 static void check_door(covey *c)
 {
     char byte;

@@ -30,6 +30,7 @@
 #include "core/map.h"
 #include "core/mesh.h"
 #include "core/owner.h"
+#include "io/page.h"
 #include "io/port.h"
 #include "store/store.h"
 #include "wire/value.h"
@@ -119,6 +120,7 @@ struct covey {
     struct covey_ctx *spare_run;
     pthread_t main_thread;
     uint64_t runs, traces;              /* counters */
+    struct page_user page;              /* worker only: what it shares with the node */
     /* a private cluster */
     pid_t cluster_pid;
     int cluster_fd;
@@ -152,6 +154,9 @@ int process_callbacks(covey *c);
 void process_send(covey *c, struct addr to, const struct msg *msg);
 void process_wake(covey *c);
 void process_settled(covey *c, covey_ref ref);  /* queue what then() asked for */
+
+/* Why the handle is of no use any more, in words; "" if it is.  Static. */
+const char *process_broken_why(const covey *c);
 
 /* This is a fork of the process that opened the handle. */
 bool process_forked(const covey *c);

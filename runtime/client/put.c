@@ -35,26 +35,35 @@ static bool has_room(covey *c, void *ctx)
     return true;
 }
 
-static const char *full_text(covey_status status)
+static void explain_full(covey_status status, uint64_t size, const struct msg_extent_refused *r)
 {
-    return status == COVEY_EFRAGMENTED
-        ? "it is fragmented: release objects that were made at about the same time, or restart with a larger --store"
-        : "release refs, or start the cluster with a larger --store";
+    unsigned long long need = size, store = r->store_bytes, free_bytes = r->free_bytes;
+    if (status == COVEY_EFRAGMENTED)
+        error_set("no room for %llu bytes: the store has %llu, %llu free, the largest piece %llu; it is fragmented: "
+                  "%llu extents (%llu bytes) are kept by %llu live objects of about %llu bytes; release those that "
+                  "have outlived what was made beside them, or start the cluster with a larger --store",
+                  need, store, free_bytes, (unsigned long long)r->largest_bytes, (unsigned long long)r->held_extents,
+                  (unsigned long long)r->held_bytes, (unsigned long long)r->live_objects,
+                  (unsigned long long)r->live_bytes);
+    else if (status == COVEY_ETOOBIG)
+        error_set("no room for %llu bytes: the whole store has %llu; start the cluster with a larger --store", need,
+                  store);
+    else
+        error_set("no room for %llu bytes: the store has %llu, %llu free; release refs, or start the cluster with a "
+                  "larger --store", need, store, free_bytes);
 }
 
 covey_status alloc_locked(covey *c, struct oid id, covey_kind kind, uint64_t size, struct place *place, void **data)
 {
-    struct room r = {.id = id, .kind = kind, .size = size, .place = place, .data = data};
+    struct room r = {.id = id, .kind = kind, .size = size, .place = place, .data = data,
+                     .refused.store_bytes = store_bytes(c->store)}; /* what is too big is not asked for */
     covey_status status = process_wait(c, has_room, &r, mono_ns() + PUT_WAIT, false);
     if (status == COVEY_OK)
         status = r.status;
     else
         store_unwant(c->store, size);   /* a grant that comes late goes back */
     if (status == COVEY_ESTOREFULL || status == COVEY_EFRAGMENTED || status == COVEY_ETOOBIG)
-        error_set("no room for %llu bytes: the store has %llu, %llu free, the largest piece %llu; %s",
-                  (unsigned long long)size, (unsigned long long)r.refused.store_bytes,
-                  (unsigned long long)r.refused.free_bytes, (unsigned long long)r.refused.largest_bytes,
-                  full_text(status));
+        explain_full(status, size, &r.refused);
     else if (status != COVEY_OK)
         error_set("no room for %llu bytes: %s", (unsigned long long)size, covey_strerror(status));
     return status;

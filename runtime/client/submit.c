@@ -324,6 +324,7 @@ covey_ref submit_encoded(covey *c, struct encoding *e, const char *task, uint32_
     spec.retry_on = o.retry_on ? o.retry_on : COVEY_RETRY_DEATH;
     spec.backoff_ms = o.backoff_ms ? o.backoff_ms : OWNER_BACKOFF_DEFAULT_MS;
     spec.deadline_ms = o.deadline_ms;
+    spec.grace_ms = e->grace_ms;
     spec.priority = o.priority;
     run_describe(c, &spec);
     covey_ref ref = owner_submit(c->owner, &spec, c->now);

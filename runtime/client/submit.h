@@ -16,6 +16,7 @@ struct encoding {
     covey_status status;
     char why[1024];
     const char *signature_text;
+    int64_t grace_ms;           /* of a command; 0: as usual */
     uint32_t dep_count;
     uint32_t temporary_count;
     covey_ref temporaries[ENCODING_TEMPORARIES_MAX];    /* held until the task holds them */

@@ -144,11 +144,18 @@ static int64_t kill_time(const struct msg_cancel *m, int64_t now)
     return m->grace_ms < (NEVER_NS - now) / MS_NS ? now + m->grace_ms * MS_NS : NEVER_NS;
 }
 
+static int64_t late_kill_time(const struct exec_task *task, int64_t now)
+{
+    if (task->grace_ms <= 0)
+        return now + EXEC_DEADLINE_GRACE;
+    return task->grace_ms < (NEVER_NS - now) / MS_NS ? now + task->grace_ms * MS_NS : NEVER_NS;
+}
+
 static void do_stop(struct exec *e, struct record *r, const struct event *ev)
 {
     if (ev->kind == ON_LATE) {
         r->late = true;
-        task_stop(e, &r->task, ev->now + EXEC_DEADLINE_GRACE, false);
+        task_stop(e, &r->task, late_kill_time(&r->task, ev->now), false);
     } else {
         task_stop(e, &r->task, kill_time(ev->cancel, ev->now), ev->cancel->recursive);
     }
@@ -359,7 +366,10 @@ static void on_post_ack(struct exec *e, struct addr from, const struct msg_post_
     bool news = m->number > task->post_read;
     if (news)
         task->post_read = m->number;
-    if (m->is_answer && m->number > task->answered) {
+    if (m->is_answer && m->number > task->answered && e->ops->answered &&
+        e->ops->answered(e->io, task, m->number, m->body)) {
+        task->answered = m->number;
+    } else if (m->is_answer && m->number > task->answered) {
         if (!task->answer && (task->answer = calloc(1, sizeof *task->answer)) == NULL)
             return; /* a nested task: it waits until its timeout */
         buf_reset(task->answer);
@@ -553,7 +563,7 @@ static void tick_deadlines(struct exec *e, int64_t now)
     list_each (it, &e->nested) {
         struct exec_task *task = list_entry(it, struct exec_task, in_queue);
         if (task->deadline <= now && !task->cancelled)
-            task_stop(e, task, now + EXEC_DEADLINE_GRACE, false);
+            task_stop(e, task, late_kill_time(task, now), false);
         tick_running(e, task, now);
     }
     replies_trim(e);

@@ -24,7 +24,7 @@
  * too, by a REVOKED that may be empty; the next REPLY is their further notice.
  *
  * A deadline that passes ends a queued task with COVEY_EDEADLINE and cancels a
- * running one with EXEC_DEADLINE_GRACE.
+ * running one with its own grace, or EXEC_DEADLINE_GRACE.
  *
  * Results and posts.  The driver hands encoded values; this core sends the
  * REPLY and remembers store results until the owner acknowledged them, so that
@@ -65,6 +65,8 @@ struct exec_task {
     _Atomic bool cancelled;         /* user code polls it from its own thread */
     bool recursive;                 /* cancel what it submitted, too */
     int64_t kill_at;                /* NEVER_NS: no grace runs */
+    int64_t grace_ms;               /* after its deadline; 0: EXEC_DEADLINE_GRACE */
+    uint32_t threads;               /* 0: no matter */
     uint64_t posted, post_read;     /* messages sent, and read by the submitter */
     uint64_t answered;              /* number of the last answer */
     struct buf *answer;             /* owned; the last answer's bytes; failed: no memory for it */
@@ -83,7 +85,7 @@ struct exec_outcome {
     const struct result *results;
     uint32_t held_count;
     const struct held *held;
-    uint64_t log_start, log_end;
+    struct printed printed;
 };
 
 struct exec_ops {
@@ -99,6 +101,9 @@ struct exec_ops {
      * again. */
     void (*wake)(void *io);
     int64_t (*unix_ms)(void *io);
+    /* NULL, or: an answer came, in the order of the questions; @body is
+     * borrowed.  True: taken; false: it is kept as the task's last answer. */
+    bool (*answered)(void *io, struct exec_task *task, uint64_t number, struct span body);
 };
 
 struct exec;

@@ -167,6 +167,7 @@ struct record *exec_record_new(struct exec *e, struct addr owner, const struct m
         .trace = m->trace, .attempt = m->attempt, .job = m->job, .priority = m->priority,
         .function = &f->pub, .deps = (struct dep *)(void *)(block + deps_at),
         .dep_count = m->dep_count, .bytes = block + bytes_at,
+        .grace_ms = m->grace_ms, .threads = m->threads,
         .queued_at = now, .deadline = NEVER_NS, .kill_at = NEVER_NS, .answer = &r->answer,
     };
     buf_init(&r->answer);
@@ -372,7 +373,7 @@ void exec_history_add(struct exec *e, const struct record *r, covey_status statu
         .owner = r->task.owner, .seq = r->task.seq, .attempt = r->task.attempt, .status = status,
         .name = span_str(f->pub.name), .end_unix_ms = e->ops->unix_ms(e->io),
         .run_ns = now - r->task.started_at,
-        .log_start = outcome->log_start, .log_end = outcome->log_end,
+        .printed = outcome->printed,
     };
 }
 

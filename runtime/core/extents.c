@@ -159,18 +159,38 @@ static uint32_t room(const struct extents *x)
     return blocks < x->blocks.count ? (uint32_t)blocks : x->blocks.count;
 }
 
-static void refuse(struct extents *x, struct addr who, uint64_t request, covey_status status,
-                   uint32_t room_blocks)
+static struct extent_refusal refusal_of(const struct extents *x, uint64_t request,
+                                        covey_status status, uint32_t room_blocks)
 {
     const struct blocks *b = &x->blocks;
-    struct extent_refusal r = {
+    return (struct extent_refusal){
         .request = request,
         .status = status,
         .store_bytes = (uint64_t)(b->count - b->table) * ARENA_BLOCK,
         .free_bytes = (uint64_t)blocks_available(b, room_blocks) * ARENA_BLOCK,
         .largest_bytes = (uint64_t)blocks_largest(b, room_blocks) * ARENA_BLOCK,
     };
+}
+
+static void refuse(struct extents *x, struct addr who, uint64_t request, covey_status status)
+{
+    struct extent_refusal r = refusal_of(x, request, status, room(x));
     x->ops->refused(x->io, who, &r);
+}
+
+/* There is no place for @e.  It is fragmented where what lives would leave room
+ * for it: then releasing a few objects helps, and not only a larger store. */
+static void refuse_full(struct extents *x, const struct extent *e, uint32_t room_blocks)
+{
+    struct extent_refusal r = refusal_of(x, e->request, COVEY_ESTOREFULL, room_blocks);
+    list_each(it, &x->closed)
+        r.live_bytes += extent_live_bytes(x, list_entry(it, struct extent, in_state));
+    r.held_extents = x->closed_count;
+    r.held_bytes = (uint64_t)x->closed_blocks * ARENA_BLOCK;
+    r.live_objects = x->objects_live;
+    if (r.free_bytes + (r.held_bytes - r.live_bytes) >= (uint64_t)e->blocks * ARENA_BLOCK)
+        r.status = COVEY_EFRAGMENTED;
+    x->ops->refused(x->io, e->writer->who, &r);
 }
 
 /* ---- waiting -> lent ------------------------------------------------------- */
@@ -234,8 +254,7 @@ static bool place(struct extents *x, struct extent *e)
     }
     if (b->filling && blocks_largest(b, BLOCKS_ALL) >= e->blocks)
         return false;
-    bool fragmented = blocks_available(b, most) >= e->blocks;
-    refuse(x, e->writer->who, e->request, fragmented ? COVEY_EFRAGMENTED : COVEY_ESTOREFULL, most);
+    refuse_full(x, e, most);
     extent_drop(x, e);
     return false;
 }
@@ -326,12 +345,12 @@ void extents_settle(struct extents *x)
 void extents_want(struct extents *x, struct addr proc, uint64_t request, uint64_t bytes)
 {
     if (bytes > (uint64_t)(x->blocks.count - x->blocks.table) * ARENA_BLOCK) {
-        refuse(x, proc, request, COVEY_ETOOBIG, room(x));
+        refuse(x, proc, request, COVEY_ETOOBIG);
         return;
     }
     struct writer *w = writer_of(x, proc);
     if (!w) {
-        refuse(x, proc, request, COVEY_ENOMEM, room(x));
+        refuse(x, proc, request, COVEY_ENOMEM);
         return;
     }
     list_each(it, &w->extents) {
@@ -343,12 +362,12 @@ void extents_want(struct extents *x, struct addr proc, uint64_t request, uint64_
         return; /* a waiting one is answered when it is ready */
     }
     if (x->waiting_count >= EXTENTS_WANTS_MAX) {
-        refuse(x, proc, request, COVEY_ELIMIT, room(x));
+        refuse(x, proc, request, COVEY_ELIMIT);
         return;
     }
     struct extent *e = extent_new(w, request, bytes);
     if (!e) {
-        refuse(x, proc, request, COVEY_ENOMEM, room(x));
+        refuse(x, proc, request, COVEY_ENOMEM);
         return;
     }
     list_push(&x->waiting, &e->in_state);

@@ -31,12 +31,15 @@
  * (the caller's census), all sealed objects of that owner are freed except
  * those in the given set; the set's members are the caller's to free later.
  *
- * Full.  A want that cannot be met is refused with the free total and the
- * largest run: COVEY_ETOOBIG (larger than the whole store), COVEY_EFRAGMENTED
- * (enough is free, no run is long enough), COVEY_ESTOREFULL.  What is free
- * counts cold blocks only as far as the budget goes.  Also COVEY_ELIMIT (too
- * many wait for pages) and COVEY_ENOMEM.  Nothing waits for space; the process
- * that wants it asks again.
+ * Full.  A want that cannot be met is refused with the free total, the largest
+ * run, and what closed extents hold beside what lives in them: COVEY_ETOOBIG
+ * (larger than the whole store), COVEY_EFRAGMENTED (it would fit into what is
+ * free together with what is dead in extents that a few live objects keep, but
+ * no run is long enough), COVEY_ESTOREFULL.  What is free counts cold blocks
+ * only as far as the budget goes; what lives is read from headers, of an extent
+ * with very many objects estimated from the first.  Also COVEY_ELIMIT (too many
+ * wait for pages) and COVEY_ENOMEM.  Nothing waits for space; the process that
+ * wants it asks again.
  */
 #ifndef COVEY_CORE_EXTENTS_H
 #define COVEY_CORE_EXTENTS_H
@@ -58,6 +61,9 @@ struct extent_refusal {
     uint64_t request;
     covey_status status;
     uint64_t store_bytes, free_bytes, largest_bytes;
+    /* Of COVEY_EFRAGMENTED and COVEY_ESTOREFULL: closed extents, their bytes,
+     * and the objects in them that live. */
+    uint64_t held_extents, held_bytes, live_objects, live_bytes;
 };
 
 /* Only populate() may call back into extents. */

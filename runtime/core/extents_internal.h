@@ -1,7 +1,7 @@
 /* extents_internal.h - what the files of extents share; see extents.h.
  *
  *   extents.c        wants, grants, closes, frees
- *   extents_walk.c   what reads headers: deaths, owners gone, lists
+ *   extents_walk.c   what reads headers: deaths, owners gone, lists, live bytes
  *   extents_check.c  the invariants
  *   blocks.c         which blocks are free, which have pages
  */
@@ -38,6 +38,8 @@ struct extent {
     uint64_t *freed;            /* owned; a bit an ordinal */
 
     uint32_t sealed, live;      /* once closed */
+    uint64_t live_bytes;        /* when @live_measured of them lived */
+    uint32_t live_measured;     /* 0: never measured */
     bool owners_known;
     uint64_t owners;            /* a bit for a hash of each owner in it */
 
@@ -79,6 +81,9 @@ void extent_close(struct extents *x, struct extent *e, uint32_t sealed);
 void extent_mark_freed(struct extents *x, struct extent *e, uint32_t ordinal);
 /* Closed, and nothing in it lives: it is free again and @e is gone. */
 void extent_end_if_empty(struct extents *x, struct extent *e);
+/* About how many bytes of a closed one the objects take that live in it.  All of
+ * it while every one lives: then nothing in it could be released alone. */
+uint64_t extent_live_bytes(const struct extents *x, struct extent *e);
 /* Forget a waiting one. */
 void extent_drop(struct extents *x, struct extent *e);
 /* Look at everything that waits, after anything changed. */

@@ -1,5 +1,5 @@
 /* extents_walk.c - what has to read headers: a writer's death, an owner's end,
- * and lists.
+ * lists, and how much of an extent lives.
  *
  * Headers were written by processes that may have died at any instruction, or
  * lie.  A walk starts at the extent's first byte and goes on as long as each
@@ -10,6 +10,11 @@
 #include "core/extents_internal.h"
 
 #include <stdlib.h>
+
+/* Headers that are read to learn how much of an extent lives.  The objects of
+ * one that has more are small, so their mean says enough; and a refusal stays
+ * within some 40 ms even where 64 GiB of extents are all in pieces. */
+#define MEASURE_HEADERS_MAX 256u
 
 struct walk {
     uint64_t offset, end;
@@ -197,4 +202,36 @@ void extents_each(struct extents *x,
                     fn(ctx, &h, &place);
         }
     }
+}
+
+/* ---- what lives ------------------------------------------------------------------ */
+
+static uint64_t measure(const struct extents *x, const struct extent *e)
+{
+    struct walk w = walk_of(e);
+    struct place place = place_in(x, e);
+    struct object_header h;
+    uint64_t bytes = 0, start = w.offset;
+    uint32_t seen = 0;
+    bool sealed;
+    while (seen < e->live && w.ordinal < MEASURE_HEADERS_MAX && walk_next(x, &w, &h, &place, &sealed)) {
+        if (freed_get(e, place.ordinal))
+            continue;
+        seen++;
+        bytes += object_stride(h.size);
+    }
+    uint64_t extent_bytes = (uint64_t)e->blocks * ARENA_BLOCK;
+    uint64_t mean = w.ordinal ? (w.offset - start) / w.ordinal : extent_bytes;
+    bytes += (e->live - seen) * mean;
+    return bytes < extent_bytes ? bytes : extent_bytes;
+}
+
+uint64_t extent_live_bytes(const struct extents *x, struct extent *e)
+{
+    assert(e->state == EXTENT_CLOSED);
+    if (e->live_measured != e->live) {
+        e->live_bytes = e->live == e->sealed ? (uint64_t)e->blocks * ARENA_BLOCK : measure(x, e);
+        e->live_measured = e->live; /* it only falls: the same number is the same objects */
+    }
+    return e->live_bytes;
 }

@@ -182,6 +182,8 @@ struct msg_task {
     uint64_t trace;             /* carried through nested submits */
     int32_t priority;
     int64_t left_ms;            /* until its deadline; -1: none */
+    int64_t grace_ms;           /* from asking it to end to killing it; 0: as usual */
+    uint32_t threads;           /* that libraries should use: the CPUs of its class */
     uint32_t dep_count;
     const struct dep *deps;
     struct span args;           /* encoded values; refs stand as placeholders */
@@ -269,6 +271,9 @@ struct msg_blocked { uint64_t version; };
 struct msg_unblocked { uint64_t version; };     /* wants its CPU back */
 struct msg_resume { uint64_t version; };        /* has it */
 
+/* Which bytes a worker printed while a task ran, counted from its start. */
+struct printed { uint64_t out_begin, out_end, err_begin, err_end; };
+
 /* History for lists: what this executor finished; sent in batches, and what
  * did not fit is counted. */
 struct done {
@@ -278,7 +283,7 @@ struct done {
     uint32_t status;
     struct span name;
     int64_t end_unix_ms, run_ns;
-    uint64_t log_start, log_end;    /* its part of the worker's log */
+    struct printed printed;
 };
 struct msg_task_done {
     uint64_t dropped;
@@ -302,6 +307,8 @@ struct msg_extent_refused {
     uint64_t request;
     uint32_t status;            /* COVEY_ESTOREFULL, COVEY_EFRAGMENTED, COVEY_ETOOBIG */
     uint64_t store_bytes, free_bytes, largest_bytes;
+    uint64_t held_extents, held_bytes;      /* not free for the objects in them ... */
+    uint64_t live_objects, live_bytes;      /* ... that live */
     struct span why;
 };
 /* The writer will put nothing more into it.  @freed: bit i is object i. */
@@ -368,7 +375,7 @@ struct msg_query {
     uint32_t what;
     uint32_t limit;
     struct span state;          /* filter; empty: all */
-    struct span id;             /* QUERY_LOG: worker "w3" or task "t5.12" */
+    struct span id;             /* QUERY_LOG: worker "w3", task "t5.12" (rows.h) */
 };
 /* Rows of cells: NUL-separated text, @columns a row, in the listed order. */
 struct msg_rows {

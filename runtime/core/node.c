@@ -41,7 +41,9 @@ static void on_refused(void *io, struct addr proc, const struct extent_refusal *
     struct msg m = {.kind = MSG_EXTENT_REFUSED};
     m.u.extent_refused = (struct msg_extent_refused){
         .request = r->request, .status = r->status, .store_bytes = r->store_bytes,
-        .free_bytes = r->free_bytes, .largest_bytes = r->largest_bytes, .why = span_str(why),
+        .free_bytes = r->free_bytes, .largest_bytes = r->largest_bytes,
+        .held_extents = r->held_extents, .held_bytes = r->held_bytes,
+        .live_objects = r->live_objects, .live_bytes = r->live_bytes, .why = span_str(why),
     };
     node_send(io, proc, &m);
 }
@@ -407,6 +409,9 @@ void node_check(const struct node *n, bool deep)
     assert(!n->dirty);
     assert(n->worker_count <= n->config.processes_max + n->beyond_cap);
     assert(n->queued_count == 0 || n->worker_count >= n->config.processes_max);
+    /* Each of them has a slot to come. */
+    assert(n->queued_count == 0 ||
+           n->worker_count + n->queued_count <= n->config.processes_max + n->ending_count);
     assert(n->free.cpu_milli >= 0);
     assert(n->free.cpu_milli <= n->config.total.cpu_milli);
     assert(n->free.gpu_milli >= 0);

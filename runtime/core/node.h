@@ -110,6 +110,9 @@ void node_msg(struct node *n, struct addr from, const struct msg *msg, int64_t n
  * @exit_status 0..255 or -signal; @why for people ("killed by SIGSEGV; last
  * lines: ...").  For one that never said hello: node_start_failed(). */
 void node_proc_gone(struct node *n, uint32_t proc, int32_t exit_status, const char *why, int64_t now);
+/* Before that, where it is known: the task of @owner that a worker ran when it
+ * died, for WORKER_DIED. */
+void node_worker_ran(struct node *n, uint32_t proc, struct addr owner, uint64_t seq);
 /* @status COVEY_EWORKER: it was killed from outside, perhaps with others that
  * started (their zygote died); such a burst counts as one failure of the package. */
 void node_start_failed(struct node *n, uint32_t proc, covey_status status, const char *why, int64_t now);
@@ -121,6 +124,10 @@ int64_t node_deadline(const struct node *n);
 
 /* For the driver: which owner a worker's output belongs to now; false: nobody. */
 bool node_worker_owner(const struct node *n, uint32_t proc, struct addr *owner);
+/* Of the newest attempt of the finished task "tOWNER_PROC.NUMBER" (rows.h);
+ * false: not remembered. */
+bool node_task_printed(const struct node *n, uint32_t owner_proc, uint64_t number, uint32_t *worker,
+                       struct printed *out);
 struct node_stats {
     uint32_t clients, workers, idle, leases, wants;
     struct resources free;

@@ -206,6 +206,13 @@ void census_fini(struct node *n, struct census *census)
 
 /* ---- death ------------------------------------------------------------------------------ */
 
+void node_worker_ran(struct node *n, uint32_t proc, struct addr owner, uint64_t seq)
+{
+    struct proc *p = proc_find(n, proc);
+    if (p && p->lease.state == LEASE_HELD && addr_eq(p->lease.want->owner->addr, owner))
+        p->ran_seq = seq;
+}
+
 static void end_as_worker(struct node *n, struct proc *p, int32_t exit_status, const char *why)
 {
     struct lease *l = &p->lease;
@@ -213,7 +220,7 @@ static void end_as_worker(struct node *n, struct proc *p, int32_t exit_status, c
         struct msg m = {.kind = MSG_WORKER_DIED};
         m.u.worker_died = (struct msg_worker_died){
             .lease = l->id, .worker = p->addr, .exit_status = exit_status,
-            .running_seq = p->kill_seq, .why = span_str(why),
+            .running_seq = p->kill_seq ? p->kill_seq : p->ran_seq, .why = span_str(why),
         };
         node_send(n, l->want->owner->addr, &m);
     }

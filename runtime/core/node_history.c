@@ -5,6 +5,7 @@
  * counted.
  */
 #include "core/node_internal.h"
+#include "core/rows.h"
 
 #include <stdlib.h>
 
@@ -46,6 +47,7 @@ static void add(struct node *n, const struct proc *worker, const struct done *do
     *row = (struct finished){
         .owner = done->owner, .seq = done->seq, .attempt = done->attempt, .status = done->status,
         .worker = worker->addr.proc, .end_unix_ms = done->end_unix_ms, .run_ns = done->run_ns,
+        .printed = done->printed,
     };
     name_copy(row->name, done->name);
 }
@@ -76,6 +78,21 @@ const struct finished *finished_newest(const struct node *n, uint32_t i)
 {
     assert(i < finished_count(n));
     return row_at(n, n->history->added - 1 - i);
+}
+
+bool node_task_printed(const struct node *n, uint32_t owner_proc, uint64_t number, uint32_t *worker,
+                       struct printed *out)
+{
+    uint32_t count = finished_count(n);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct finished *f = finished_newest(n, i);
+        if (f->owner.proc != owner_proc || rows_number(f->seq) != number)
+            continue;
+        *worker = f->worker;
+        *out = f->printed;
+        return true;
+    }
+    return false;
 }
 
 uint64_t finished_dropped(const struct node *n)

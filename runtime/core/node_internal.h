@@ -159,6 +159,7 @@ struct proc {
     uint32_t lease_serial;
     uint64_t block_version, unblock_version;    /* highest seen */
     uint64_t kill_seq;                  /* the task for which it was killed */
+    uint64_t ran_seq;                   /* of its lease; ran when it died, 0: not known */
     struct list in_state;               /* node.queued, starting, idle or ending */
     struct list in_package;             /* idle, idle_devices or starting */
     struct list in_resumes;
@@ -377,6 +378,7 @@ struct finished {
     uint64_t seq;
     uint32_t attempt, status, worker;
     int64_t end_unix_ms, run_ns;
+    struct printed printed;
     char name[NODE_NAME_MAX];
 };
 void finished_add(struct node *n, struct proc *from, const struct msg_task_done *msg);

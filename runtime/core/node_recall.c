@@ -9,7 +9,9 @@
  *                       of one goes after NODE_TURN to an owner without any;
  *   from the same owner when a worker of its own waits for its CPU, or when a
  *                       class of lower priority, or with at least two more
- *                       leases, has what another class waits for.
+ *                       leases, has what another class waits for;
+ *   from the worker     that waits for its CPU: what it has lent to tasks of its
+ *                       own, which perhaps have ended.
  *
  * Each rule leaves the receiver with no more than the giver keeps (a turn
  * excepted, which takes its time), and never takes from higher priority: so a
@@ -38,7 +40,7 @@ struct recall {
 struct need {
     struct want *want;
     uint32_t lacking;
-    bool resume;
+    const struct proc *resume;  /* the worker that wants to go on, or NULL */
 };
 
 static bool is_firm(const struct lease *l)
@@ -144,9 +146,9 @@ static struct proc *find_other(struct node *n, const struct recall *r, const str
     return best;
 }
 
-static struct proc *find_own(struct node *n, const struct need *need)
+static struct proc *find_own(struct node *n, const struct proc *owner, const struct need *need)
 {
-    struct proc *owner = need->want->owner, *best = NULL;
+    struct proc *best = NULL;
     if (!need->resume && map_count(&owner->wants) < 2)
         return NULL;
     list_each(in_owner, &owner->leases) {
@@ -176,7 +178,9 @@ static bool recall_one(struct node *n, struct recall *r, const struct need *need
         }
     }
     if (!worker)
-        worker = find_own(n, need);
+        worker = find_own(n, need->want->owner, need);
+    if (!worker && need->resume)
+        worker = find_own(n, need->resume, need);
     if (!worker)
         return false;
     worker->lease.recalled = true;
@@ -197,12 +201,12 @@ void recall_leases(struct node *n, struct list *aside)
     count_leases(n, &r);
     list_each(it, &n->resumes) {
         struct proc *worker = list_entry(it, struct proc, in_resumes);
-        struct need need = {worker->lease.want, RESOURCE_CPU, true};
+        struct need need = {worker->lease.want, RESOURCE_CPU, worker};
         recall_one(n, &r, &need);
     }
     list_each(it, aside) {
         struct want *w = list_entry(it, struct want, aside);
-        struct need need = {w, w->lacking, false};
+        struct need need = {w, w->lacking, NULL};
         if (!w->lacking)
             continue;           /* it waits for a process and not for resources */
         if (w->lacking_since + NODE_PATIENCE > n->now) {

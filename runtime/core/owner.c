@@ -255,8 +255,10 @@ bool owner_local_begin(struct owner *o, covey_ref ref, struct msg_task *out, con
     struct object *obj = object_of_ref(o, ref);
     struct task *t = obj && !obj->borrowed && obj->state == OBJECT_PENDING ? task_startable(o, obj->task) : NULL;
     *out = (struct msg_task){0};
-    if (!t || task_deps_fill(o, t, out) != COVEY_OK)
+    if (!t || !task_deps_ready(o, t, now) || task_deps_fill(o, t, out) != COVEY_OK) {
+        owner_run(o, now);
         return false;
+    }
     class_remove(o, t);
     task_move(t, TASK_LOCAL);
     t->attempt++;
@@ -326,8 +328,11 @@ void owner_yield(struct owner *o, int64_t now)
 void owner_leave(struct owner *o, int64_t now)
 {
     o->leaving = true;
-    list_each(it, &o->tasks)
-        task_cancel(o, list_entry(it, struct task, in_all), COVEY_ECANCELLED, 0, true, now);
+    list_each(it, &o->tasks) {
+        struct task *t = list_entry(it, struct task, in_all);
+        int64_t grace_ms = t->grace_ms < OWNER_LEAVE_GRACE_MS ? t->grace_ms : OWNER_LEAVE_GRACE_MS;
+        task_cancel(o, t, COVEY_ECANCELLED, grace_ms, true, now);
+    }
     lease_leave(o);
     owner_run(o, now);
 }
@@ -360,12 +365,12 @@ static void check_task(const struct owner *o, const struct task *t)
     assert(t->state != TASK_DONE);
     assert(task_of_seq(o, t->seq) == t);
     assert((t->state == TASK_PUSHED || t->state == TASK_REVOKING) == (t->lease != NULL));
-    assert(t->state != TASK_WAITING || t->waiting > 0);
+    assert((t->state == TASK_WAITING) == (t->waiting > 0));
     uint32_t waiting = 0;
     for (uint32_t i = 0; i < t->dep_count; i++) {
         const struct object *obj = object_at(o, t->deps[i].slot);
         assert(obj->live && obj->uses > 0);
-        assert(t->deps[i].handle || t->deps[i].waiting == (obj->state == OBJECT_PENDING));
+        assert(!t->deps[i].waiting || (!t->deps[i].handle && obj->state == OBJECT_PENDING));
         waiting += t->deps[i].waiting;
     }
     assert(waiting == t->waiting);

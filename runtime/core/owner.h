@@ -19,6 +19,8 @@
  *              |             +--------------------+
  *              +--> DONE: failed argument, cancelled, deadline
  *
+ * A task that finds an argument lost goes back to WAITING until it is rebuilt.
+ *
  * Exactly one transition to DONE settles the refs.  A REPLY commits only if
  * task, attempt, lease, epoch and worker are current; any other is refused and
  * its store results are freed.
@@ -51,6 +53,7 @@
 #define OWNER_STALLED (10 * MS_NS)          /* no progress for so long: a long task; none waits behind it */
 #define OWNER_DEATH_GRACE (5 * MS_NS)       /* replies on their way are taken first */
 #define OWNER_GRACE_DEFAULT_MS 5000
+#define OWNER_LEAVE_GRACE_MS 1500   /* at most, of tasks that state one; the others have none */
 #define OWNER_KILL_MARGIN (2 * SECOND_NS)   /* past the grace, the node is asked to kill */
 #define OWNER_RETRIES_DEFAULT 3
 #define OWNER_BACKOFF_DEFAULT_MS 20
@@ -93,6 +96,7 @@ struct task_spec {
     uint32_t retry_on;
     int64_t backoff_ms;
     int64_t deadline_ms;        /* from now; 0: none */
+    int64_t grace_ms;           /* from a cancel to the kill; 0: OWNER_GRACE_DEFAULT_MS */
     int32_t priority;
     uint32_t job;
     uint64_t trace;
@@ -145,6 +149,7 @@ covey_ref owner_result(struct owner *o, covey_ref ref, uint32_t index);
 /* COVEY_ESTALE for all of these when the ref is not live. */
 covey_status owner_view(struct owner *o, covey_ref ref, struct object_view *out);
 covey_status owner_release(struct owner *o, covey_ref ref, int64_t now);
+/* @grace_ms 0: the task's own. */
 covey_status owner_cancel(struct owner *o, covey_ref ref, int64_t grace_ms, bool recursive, int64_t now);
 /* Asks the owner of a borrowed ref for its value, once. */
 covey_status owner_request(struct owner *o, covey_ref ref, int64_t now);
@@ -152,8 +157,8 @@ covey_status owner_watch(struct owner *o, covey_ref ref);
 /* The store says that the bytes are not there: build the object again from its
  * lineage, or fail it with COVEY_ELOST. */
 covey_status owner_lost(struct owner *o, covey_ref ref, int64_t now);
-/* All tasks that @parent submitted (recursive cancel). */
-void owner_cancel_children(struct owner *o, uint64_t parent, int64_t grace_ms, int64_t now);
+/* All tasks that @parent submitted (recursive cancel), each with its own grace. */
+void owner_cancel_children(struct owner *o, uint64_t parent, int64_t now);
 /* How many objects have settled since the start. */
 uint64_t owner_settled_count(const struct owner *o);
 

@@ -1,10 +1,11 @@
 /* owner_borrow.c - refs that cross processes.
  *
  * As owner.  A task's reply lists the refs that its process still holds; each
- * becomes a borrower (process, version).  Adds and drops are idempotent and
- * may arrive in any order: a drop that comes before its add leaves a mark that
- * swallows the add.  Processes that asked for a value are watchers and hear
- * OBJECT_READY once.
+ * becomes a borrower.  Its versions grow with each time that it borrows the
+ * object anew, so the highest one that was heard of, and whether that one was
+ * dropped, is all that counts: adds and drops may come in any order, by
+ * different ways, and more than once.  Processes that asked for a value are
+ * watchers and hear OBJECT_READY once.
  *
  * As borrower.  A handle among a task's arguments makes a borrowed object; the
  * task covers it while it runs.  If the process keeps it, the reply says so,
@@ -44,15 +45,15 @@ void borrow_free_lists(struct object *obj)
 
 /* ---- as owner ------------------------------------------------------------------- */
 
-static struct borrower **find(struct object *obj, struct addr who, uint64_t version)
+static struct borrower *find(const struct object *obj, struct addr who)
 {
-    struct borrower **at = &obj->borrowers;
-    while (*at && !((*at)->version == version && addr_eq((*at)->who, who)))
-        at = &(*at)->next;
-    return at;
+    struct borrower *b = obj->borrowers;
+    while (b && !addr_eq(b->who, who))
+        b = b->next;
+    return b;
 }
 
-static bool put_mark(struct object *obj, struct addr who, uint64_t version, bool dropped)
+static bool put(struct object *obj, struct addr who, uint64_t version, bool dropped)
 {
     struct borrower *b = malloc(sizeof(*b));
     if (!b)
@@ -62,32 +63,27 @@ static bool put_mark(struct object *obj, struct addr who, uint64_t version, bool
     return true;
 }
 
-static void borrower_add(struct owner *o, struct object *obj, struct addr who, uint64_t version)
+static void borrower_add(struct object *obj, struct addr who, uint64_t version)
 {
-    struct borrower **at = find(obj, who, version);
-    if (*at && (*at)->dropped) {    /* the drop was faster */
-        struct borrower *b = *at;
-        *at = b->next;
-        free(b);
-        object_check_dead(o, obj);
-    } else if (!*at && !put_mark(obj, who, version, false)) {
+    struct borrower *b = find(obj, who);
+    if (b && version > b->version) {
+        b->version = version;
+        b->dropped = false;
+    } else if (!b && !put(obj, who, version, false)) {
         obj->uses++;                /* without memory for the borrower the object stays for good */
     }
 }
 
 static void borrower_drop(struct owner *o, struct object *obj, struct addr who, uint64_t version)
 {
-    struct borrower **at = find(obj, who, version);
-    if (!*at) {
-        put_mark(obj, who, version, true);
-        return;
+    struct borrower *b = find(obj, who);
+    if (!b) {
+        put(obj, who, version, true);
+    } else if (version >= b->version) {
+        b->version = version;
+        b->dropped = true;
+        object_check_dead(o, obj);
     }
-    if ((*at)->dropped)
-        return;
-    struct borrower *b = *at;
-    *at = b->next;
-    free(b);
-    object_check_dead(o, obj);
 }
 
 static void send_ready(struct owner *o, struct addr to, const struct object *obj)
@@ -107,14 +103,18 @@ void borrow_settled(struct owner *o, struct object *obj)
     }
 }
 
+static void send_never(struct owner *o, struct addr to, struct oid id, covey_status status, const char *why)
+{
+    struct msg m = {.kind = MSG_OBJECT_READY};
+    m.u.object_ready = (struct msg_object_ready){.id = id, .status = status, .why = span_str(why)};
+    o->ops->send(o->io, to, &m);
+}
+
 static void on_wait(struct owner *o, struct addr from, struct oid id)
 {
     struct object *obj = object_of_id(o, id);
     if (!obj || obj->borrowed) {
-        struct msg m = {.kind = MSG_OBJECT_READY};
-        m.u.object_ready = (struct msg_object_ready){.id = id, .status = COVEY_ELOST,
-                                                     .why = span_str("its owner has let it go")};
-        o->ops->send(o->io, from, &m);
+        send_never(o, from, id, COVEY_ELOST, "its owner has let it go");
         return;
     }
     if (obj->state != OBJECT_PENDING) {
@@ -125,8 +125,10 @@ static void on_wait(struct owner *o, struct addr from, struct oid id)
         if (addr_eq(w->who, from))
             return;
     struct watcher *w = malloc(sizeof(*w));
-    if (!w)
-        return;                     /* the borrower polls again */
+    if (!w) {                       /* it asks only once */
+        send_never(o, from, id, COVEY_ENOMEM, "its owner is out of memory");
+        return;
+    }
     *w = (struct watcher){obj->watchers, from};
     obj->watchers = w;
 }
@@ -135,7 +137,7 @@ static void on_add(struct owner *o, struct addr from, const struct msg_borrow_ad
 {
     struct object *obj = object_of_id(o, m->id);
     if (obj)
-        borrower_add(o, obj, m->borrower, m->version);
+        borrower_add(obj, m->borrower, m->version);
     struct msg ack = {.kind = MSG_BORROW_ADDED};
     ack.u.borrow_added = (struct msg_borrow_added){m->id, m->borrower, m->version};
     o->ops->send(o->io, from, &ack);
@@ -151,10 +153,11 @@ void borrow_held(struct owner *o, struct addr borrower, const struct held *held,
         if (!obj)
             continue;
         if (!obj->borrowed) {
-            borrower_add(o, obj, borrower, held[i].version);
+            borrower_add(obj, borrower, held[i].version);
             continue;
         }
-        obj->uses++;                /* until BORROW_ADDED */
+        obj->uses++;                /* until BORROW_ADDED, or its owner's death */
+        obj->passing++;
         struct msg m = {.kind = MSG_BORROW_ADD};
         m.u.borrow_add = (struct msg_borrow_add){obj->id, borrower, held[i].version};
         o->ops->send(o->io, obj->owner_dead ? o->node : oid_owner(obj->id), &m);
@@ -174,7 +177,7 @@ covey_ref owner_borrow(struct owner *o, const struct dep *dep)
             return (covey_ref){0, 0};
         struct key_oid key = key_of_oid(dep->id);
         if (!map_put(&o->borrowed, &key, obj)) {
-            object_check_dead(o, obj);
+            object_end(o, obj);
             return (covey_ref){0, 0};
         }
         obj->borrowed = true;
@@ -250,15 +253,17 @@ static void on_ready(struct owner *o, const struct msg_object_ready *m)
 static void on_added(struct owner *o, struct oid id)
 {
     struct object *obj = object_of_id(o, id);
-    if (obj && obj->borrowed && obj->uses)
+    if (obj && obj->borrowed && obj->passing) {
+        obj->passing--;
         object_unuse(o, obj);
+    }
 }
 
 static void on_cancel(struct owner *o, const struct msg_object_cancel *m, int64_t now)
 {
     struct object *obj = object_of_id(o, m->id);
     if (obj && !obj->borrowed && obj->task)
-        task_cancel(o, obj->task, COVEY_ECANCELLED, m->grace_ms, m->recursive, now);
+        task_cancel(o, obj->task, COVEY_ECANCELLED, task_grace(obj->task, m->grace_ms), m->recursive, now);
 }
 
 /* A writer died; which of these places are the owner's?  What it does not know
@@ -276,10 +281,7 @@ static void on_keep_ask(struct owner *o, struct addr from, const struct msg_keep
     for (uint32_t i = 0; unknown && i < ask->kept_count; i++) {
         const struct kept *k = &ask->kept[i];
         struct object *obj = object_of_id(o, k->id);
-        bool known = obj && obj->state == OBJECT_READY && obj->in_store &&
-                     obj->v.place.extent == k->place.extent && obj->v.place.gen == k->place.gen &&
-                     obj->v.place.ordinal == k->place.ordinal;
-        if (!known)
+        if (!obj || !object_is_at(obj, &k->place))
             unknown[n++] = *k;
     }
     struct msg m = {.kind = MSG_KEEP_ANSWER};
@@ -317,6 +319,8 @@ static void forget_process(struct owner *o, struct object *obj, struct addr who)
 static void orphan(struct owner *o, struct object *obj)
 {
     obj->owner_dead = true;
+    for (; obj->passing; obj->passing--)
+        object_unuse(o, obj);       /* the new holder speaks for itself in its CENSUS */
     if (obj->state == OBJECT_PENDING && obj->requested) {
         object_set_failure(obj, failure_new(COVEY_EOWNER, 0, 0, "the process that owned it (p%u of node %u) died before "
                                             "it was made", obj->id.proc, obj->id.node));

@@ -36,6 +36,7 @@ struct failure {
 };
 
 struct watcher { struct watcher *next; struct addr who; };
+/* @version: the highest of its borrows that was heard of; perhaps it was dropped. */
 struct borrower { struct borrower *next; struct addr who; uint64_t version; bool dropped; };
 
 /* One ref argument of a task. */
@@ -54,6 +55,7 @@ struct object {
     uint8_t rebuilds;
     uint32_t local;                 /* holds of the program */
     uint32_t uses;                  /* holds of tasks, of the group, of passing on */
+    uint32_t passing;               /* borrowed: of these, passed on and not acknowledged */
     struct oid id;
     struct task *task;              /* its producer, in flight or as lineage */
     struct dep_ref *dependents;
@@ -87,6 +89,7 @@ struct task {
     uint32_t fn_id, dep_count, result_count, retry_on, job, bytes;
     int32_t priority;
     int64_t backoff_ms, deadline, submitted_at;
+    int64_t grace_ms;               /* 0: not stated */
     /* in progress */
     enum task_state state;
     uint32_t attempt;               /* 0 before the first push */
@@ -193,6 +196,11 @@ void object_settle(struct owner *o, struct object *obj);
 void object_unuse(struct owner *o, struct object *obj);
 void object_check_dead(struct owner *o, struct object *obj);
 void object_end(struct owner *o, struct object *obj);
+/* It is ready, and these are its bytes. */
+bool object_is_at(const struct object *obj, const struct place *place);
+/* Nobody takes @reply's results: their bytes are freed, except those that an
+ * object already has.  True if there is such a one: @reply is a copy. */
+bool results_free(struct owner *o, const struct msg_reply *reply);
 void object_fill(const struct object *obj, struct msg_object_ready *out);
 struct failure *failure_new(covey_status status, int32_t user_code, uint32_t depth, const char *format, ...)
     COVEY_PRINTF(4, 5);
@@ -209,6 +217,8 @@ void task_fail(struct owner *o, struct task *t, struct failure *failure, int64_t
 void task_attempt_failed(struct owner *o, struct task *t, uint32_t cause, struct failure *failure, int64_t now);
 void task_requeue(struct owner *o, struct task *t, bool front, int64_t now);
 void task_timer(struct owner *o, struct task *t, enum timer_kind kind, int64_t at, int64_t now);
+/* What is left of a task after a cancel: @grace_ms, else its own (0). */
+int64_t task_grace(const struct task *t, int64_t grace_ms);
 void task_cancel(struct owner *o, struct task *t, covey_status status, int64_t grace_ms, bool recursive, int64_t now);
 void task_returned(struct owner *o, struct task *t, int64_t now);
 void task_release_deps(struct owner *o, struct task *t);
@@ -223,7 +233,11 @@ void task_take_out(struct owner *o, struct task *t, int64_t now);
 struct task *task_startable(const struct owner *o, struct task *t);
 const char *task_state_name(enum task_state state);
 
-/* owner_rebuild.c: true if @t waits for its lost argument now, or has failed for it. */
+/* owner_rebuild.c */
+/* A queued task's arguments are all there.  False: some were lost since, and it
+ * waits for them, or has failed. */
+bool task_deps_ready(struct owner *o, struct task *t, int64_t now);
+/* True if @t waits for its lost argument now, or has failed for it. */
 bool task_wait_for_lost(struct owner *o, struct task *t, uint32_t index, int64_t now);
 
 /* owner_lease.c */

@@ -246,6 +246,8 @@ static void tell_function(struct owner *o, struct lease *l, uint32_t fn_id)
 
 static void push(struct owner *o, struct lease *l, struct task *t, int64_t now)
 {
+    if (!task_deps_ready(o, t, now))
+        return;
     struct msg m = {.kind = MSG_TASK};
     m.u.task = (struct msg_task){.lease = l->id, .epoch = l->epoch};
     take(t);
@@ -439,12 +441,14 @@ static void on_stall(struct owner *o, const struct msg_lease_stall *m, int64_t n
     if (m->class_id >= o->class_count)
         return;
     struct class *c = o->classes[m->class_id];
-    if (m->status == COVEY_ELIMIT)
+    if (m->status == COVEY_ELIMIT) {
         set_capped(o, c, true);
-    else if (m->status == COVEY_EAGAIN)
+    } else if (m->status == COVEY_EAGAIN) {
         set_capped(o, c, false);
-    else
+    } else {
         fail_queued(o, c, m, now);
+        send_want(o, c, c->lease_count);    /* so that what is queued next is asked for anew */
+    }
     class_dirty(o, c);
 }
 

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 
 /* Used where not even the text of a failure can be allocated; never freed. */
-struct failure failure_no_memory = {.refs = UINT32_MAX / 2, .status = COVEY_ENOMEM};
+struct failure failure_no_memory = {.refs = UINT32_MAX / 2, .status = COVEY_ENOMEM, .why = "out of memory"};
 
 struct failure *failure_new(covey_status status, int32_t user_code, uint32_t depth, const char *format, ...)
 {
@@ -270,6 +270,28 @@ void object_end(struct owner *o, struct object *obj)
     obj->next = o->free_slot;
     o->free_slot = obj->slot;
     o->stats.objects--;
+}
+
+bool object_is_at(const struct object *obj, const struct place *place)
+{
+    return obj->state == OBJECT_READY && obj->in_store && obj->v.place.extent == place->extent &&
+           obj->v.place.gen == place->gen && obj->v.place.ordinal == place->ordinal;
+}
+
+bool results_free(struct owner *o, const struct msg_reply *reply)
+{
+    bool copy = false;
+    for (uint32_t i = 0; i < reply->result_count; i++) {
+        const struct result *result = &reply->results[i];
+        if (!result->in_store)
+            continue;
+        const struct object *obj = object_of_id(o, (struct oid){o->self.node, o->self.proc, reply->seq, i});
+        if (obj && object_is_at(obj, &result->place))
+            copy = true;
+        else
+            o->ops->free_place(o->io, &result->place);
+    }
+    return copy;
 }
 
 void object_fill(const struct object *obj, struct msg_object_ready *out)

@@ -8,6 +8,23 @@
  */
 #include "core/owner_internal.h"
 
+/* Wait for the arguments that are pending again; NULL, or why one of them will
+ * never be there. */
+static struct failure *attach_lost(struct owner *o, struct task *t)
+{
+    struct failure *why = NULL;
+    for (uint32_t i = 0; i < t->dep_count; i++) {
+        struct object *arg = object_at(o, t->deps[i].slot);
+        if (t->deps[i].handle)
+            continue;
+        if (arg->state == OBJECT_PENDING)
+            task_dep_attach(&t->deps[i], arg);
+        else if (arg->state == OBJECT_FAILED && !why)
+            why = task_dep_failure(o, t, i, arg->failure);
+    }
+    return why;
+}
+
 /* The task runs again, for those of its results that are pending now. */
 static void run_again(struct owner *o, struct task *t, int64_t now)
 {
@@ -19,16 +36,15 @@ static void run_again(struct owner *o, struct task *t, int64_t now)
     o->lineage_bytes -= t->bytes;
     t->settled = false;
     t->cancel = COVEY_OK;
+    t->deadline = NEVER_NS;         /* it was met */
     t->attempts_max = t->attempt + 1 + OWNER_RETRIES_DEFAULT;
     list_push(&o->tasks, &t->in_all);
     o->stats.tasks++;
     task_move(t, TASK_WAITING);
-    for (uint32_t i = 0; i < t->dep_count; i++) {
-        struct object *arg = object_at(o, t->deps[i].slot);
-        if (!t->deps[i].handle && arg->state == OBJECT_PENDING)
-            task_dep_attach(&t->deps[i], arg);
-    }
-    if (t->waiting == 0)
+    struct failure *why = attach_lost(o, t);
+    if (why)
+        task_fail(o, t, why, now);
+    else if (t->waiting == 0)
         task_requeue(o, t, false, now);
 }
 
@@ -74,12 +90,27 @@ bool task_wait_for_lost(struct owner *o, struct task *t, uint32_t index, int64_t
         return false;
     task_take_out(o, t, now);
     task_move(t, TASK_WAITING);
-    t->attempt--;                   /* it never ran */
+    t->attempts_max++;              /* it never ran; but that attempt's number has got its reply */
     if (obj->state == OBJECT_READY)
         object_lost(o, obj, now);
-    if (obj->state == OBJECT_FAILED)
-        task_fail(o, t, task_dep_failure(o, t, index, obj->failure), now);
-    else
-        task_dep_attach(&t->deps[index], obj);
+    struct failure *why = attach_lost(o, t);
+    if (why)
+        task_fail(o, t, why, now);
     return true;
+}
+
+bool task_deps_ready(struct owner *o, struct task *t, int64_t now)
+{
+    assert(t->state == TASK_QUEUED);
+    bool ready = true;
+    for (uint32_t i = 0; i < t->dep_count && ready; i++)
+        ready = t->deps[i].handle || object_at(o, t->deps[i].slot)->state == OBJECT_READY;
+    if (ready)
+        return true;
+    task_take_out(o, t, now);
+    task_move(t, TASK_WAITING);
+    struct failure *why = attach_lost(o, t);
+    if (why)
+        task_fail(o, t, why, now);
+    return false;
 }

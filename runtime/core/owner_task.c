@@ -16,7 +16,7 @@ static const struct {
     uint32_t next;
 } table[TASK_STATES] = {
     [TASK_WAITING] = {"waiting", TO(QUEUED) | TO(DONE)},
-    [TASK_QUEUED] = {"queued", TO(PUSHED) | TO(LOCAL) | TO(DONE)},
+    [TASK_QUEUED] = {"queued", TO(PUSHED) | TO(LOCAL) | TO(WAITING) | TO(DONE)},
     [TASK_PUSHED] = {"pushed", TO(REVOKING) | TO(QUEUED) | TO(PAUSED) | TO(WAITING) | TO(DONE)},
     [TASK_REVOKING] = {"revoking", TO(PUSHED) | TO(QUEUED) | TO(PAUSED) | TO(WAITING) | TO(DONE)},
     [TASK_PAUSED] = {"paused", TO(QUEUED) | TO(DONE)},
@@ -74,7 +74,7 @@ static struct task *task_new(struct owner *o, const struct task_spec *spec, int6
                        .retry_on = spec->retry_on, .job = spec->job, .trace = spec->trace,
                        .parent = spec->parent, .priority = spec->priority, .backoff_ms = spec->backoff_ms,
                        .deadline = spec->deadline_ms > 0 ? ms_after(now, spec->deadline_ms) : NEVER_NS,
-                       .submitted_at = now, .attempts_max = 1 + (uint32_t)spec->retries,
+                       .grace_ms = spec->grace_ms, .submitted_at = now, .attempts_max = 1 + (uint32_t)spec->retries,
                        .bytes = (uint32_t)size, .retry_at = NEVER_NS, .kill_at = NEVER_NS};
     t->deps = (struct dep_ref *)(t + 1);
     t->results = (uint32_t *)(t->deps + t->dep_count);
@@ -280,6 +280,8 @@ void task_fill(const struct owner *o, const struct task *t, struct msg_task *out
     out->trace = t->trace;
     out->priority = t->priority;
     out->left_ms = left_ms;
+    out->grace_ms = t->grace_ms;
+    out->threads = threads_of_cpus(t->class->need.cpu_milli);
     out->args = t->args;
 }
 
@@ -408,7 +410,7 @@ void task_timer(struct owner *o, struct task *t, enum timer_kind kind, int64_t a
     if (kind == TIMER_RETRY && t->state == TASK_PAUSED && t->retry_at == at) {
         task_requeue(o, t, false, now);
     } else if (kind == TIMER_DEADLINE && t->deadline == at && t->state != TASK_DONE && !t->settled) {
-        task_cancel(o, t, COVEY_EDEADLINE, OWNER_GRACE_DEFAULT_MS, true, now);
+        task_cancel(o, t, COVEY_EDEADLINE, task_grace(t, 0), true, now);
     } else if (kind == TIMER_KILL && t->kill_at == at && t->lease) {
         struct msg m = {.kind = MSG_WORKER_KILL};
         m.u.worker_kill = (struct msg_worker_kill){.lease = t->lease->id, .seq = t->seq};
@@ -426,6 +428,11 @@ static struct failure *cancel_failure(const struct owner *o, const struct task *
         return failure_new(COVEY_EDEADLINE, 0, 0, "task \"%s\" (%s) passed its deadline of %lld ms (%s)", t->name, id,
                            (long long)((t->deadline - t->submitted_at) / MS_NS), how);
     return failure_new(COVEY_ECANCELLED, 0, 0, "task \"%s\" (%s) was cancelled (%s)", t->name, id, how);
+}
+
+int64_t task_grace(const struct task *t, int64_t grace_ms)
+{
+    return grace_ms > 0 ? grace_ms : t->grace_ms > 0 ? t->grace_ms : OWNER_GRACE_DEFAULT_MS;
 }
 
 void task_cancel(struct owner *o, struct task *t, covey_status status, int64_t grace_ms, bool recursive, int64_t now)
@@ -475,32 +482,25 @@ covey_status owner_cancel(struct owner *o, covey_ref ref, int64_t grace_ms, bool
         m.u.object_cancel = (struct msg_object_cancel){obj->id, grace_ms, recursive};
         o->ops->send(o->io, obj->owner_dead ? o->node : oid_owner(obj->id), &m);
     } else if (!obj->borrowed && obj->task) {
-        task_cancel(o, obj->task, COVEY_ECANCELLED, grace_ms, recursive, now);
+        task_cancel(o, obj->task, COVEY_ECANCELLED, task_grace(obj->task, grace_ms), recursive, now);
     }
     owner_run(o, now);
     return COVEY_OK;
 }
 
-void owner_cancel_children(struct owner *o, uint64_t parent, int64_t grace_ms, int64_t now)
+void owner_cancel_children(struct owner *o, uint64_t parent, int64_t now)
 {
     /* A task that ends leaves the list; so begin anew behind it only when the next one is still there:
      * list_each keeps the successor, and ending a task never ends another before owner_run(). */
     list_each(it, &o->tasks) {
         struct task *t = list_entry(it, struct task, in_all);
         if (t->parent == parent)
-            task_cancel(o, t, COVEY_ECANCELLED, grace_ms, true, now);
+            task_cancel(o, t, COVEY_ECANCELLED, task_grace(t, 0), true, now);
     }
     owner_run(o, now);
 }
 
 /* ---- commit ------------------------------------------------------------------------- */
-
-static void free_results(struct owner *o, const struct msg_reply *reply)
-{
-    for (uint32_t i = 0; i < reply->result_count; i++)
-        if (reply->results[i].in_store)
-            o->ops->free_place(o->io, &reply->results[i].place);
-}
 
 static void acknowledge(struct owner *o, struct addr to, const struct msg_reply *reply, bool committed)
 {
@@ -560,7 +560,7 @@ static void commit(struct owner *o, struct task *t, const struct msg_reply *r, i
 void task_finish(struct owner *o, struct task *t, struct addr from, const struct msg_reply *r, int64_t now)
 {
     if (t->settled || (t->cancel != COVEY_OK && r->status != COVEY_OK)) {
-        free_results(o, r);
+        results_free(o, r);
         char how[256];
         snprintf(how, sizeof(how), "while it ran%s%.*s", r->why.len ? ": " : "", (int)r->why.len,
                  r->why.len ? (const char *)r->why.data : "");
@@ -568,11 +568,11 @@ void task_finish(struct owner *o, struct task *t, struct addr from, const struct
     } else if (r->status == COVEY_OK && r->result_count >= t->result_count) {
         commit(o, t, r, now);
     } else if (r->status == COVEY_OK) {
-        free_results(o, r);
+        results_free(o, r);
         task_fail(o, t, failure_new(COVEY_ESIGNATURE, 0, 0, "task \"%s\" returned %u results where its signature has %u",
                                     t->name, r->result_count, t->result_count), now);
     } else {
-        free_results(o, r);
+        results_free(o, r);
         if (r->status == COVEY_ELOST && task_wait_for_lost(o, t, (uint32_t)r->user_code, now))
             return;
         bool deaf = r->status == COVEY_ESIGNATURE || r->status == COVEY_EUNKNOWN;   /* the same each time */
@@ -587,9 +587,9 @@ void task_reply(struct owner *o, struct addr from, const struct msg_reply *r, in
                    t->lease->epoch == r->epoch && addr_eq(t->lease->worker, from);
     if (!current) {
         o->stats.refused++;
-        free_results(o, r);
+        bool copy = results_free(o, r);
         borrow_held(o, from, r->held, r->held_count, now);
-        acknowledge(o, from, r, false);
+        acknowledge(o, from, r, copy);
         return;
     }
     t->lease->blocked = false;

@@ -11,6 +11,8 @@
  *   objects  id is "oP.N.I".  sealed; adopted: its owner is dead
  *   nodes    alive suspect
  *   status   one pair a row
+ *   log      of worker "w3", a line a row; of task "t5.12", its position, a blank
+ *            and the line.  Task "t5.12@POSITION": the lines behind that one.
  */
 #ifndef COVEY_CORE_ROWS_H
 #define COVEY_CORE_ROWS_H

@@ -115,6 +115,12 @@ struct resources {
     } custom[CUSTOM_MAX];
 };
 
+/* How many threads a library should start for a task with so many CPUs. */
+static inline uint32_t threads_of_cpus(int64_t cpu_milli)
+{
+    return cpu_milli >= 2000 ? (uint32_t)(cpu_milli / 1000) : 1;
+}
+
 /* Limits that more than one layer must agree on. */
 #define INLINE_RESULT_MAX (64u * 1024)      /* larger results stay in the store */
 #define INLINE_ARGS_MAX (256u * 1024)       /* all inline arguments of one task */

@@ -18,10 +18,10 @@
 #include "io/alarm.h"
 #include "io/mono.h"
 #include "io/port.h"
+#include "io/ready.h"
 #include "io/zwatch.h"
 #include "wire/wire.h"
 
-#define PID_FILE "head.pid"
 #define WHY_BYTES 1024
 #define SIGNALS 3
 
@@ -251,7 +251,7 @@ static covey_status take_cluster(struct head_process *h, char *why, size_t why_s
 {
     covey_status status = places_lock(h->places, PLACES_HEAD_LOCK, &h->lock_fd);
     if (status == COVEY_EAGAIN)
-        snprintf(why, why_size, "cluster %s has a head already (see %s/" PID_FILE ")",
+        snprintf(why, why_size, "cluster %s has a head already (see %s/" PLACES_HEAD_PID ")",
                  h->places->name, h->places->dir);
     else if (status != COVEY_OK)
         snprintf(why, why_size, "cannot lock %s: %s", h->places->dir, strerror(errno));
@@ -284,8 +284,8 @@ static covey_status open_parts(struct head_process *h, const struct head_options
     if (status == COVEY_OK)
         status = port_open(&h->port, h->places->dir, ADDR_HEAD, &port_ops, h, why, why_size);
     /* Nodes look for this file to find the head, so it comes after the socket. */
-    if (status == COVEY_OK && !places_write_pid(h->places, PID_FILE)) {
-        snprintf(why, why_size, "cannot write %s/" PID_FILE ": %s", h->places->dir, strerror(errno));
+    if (status == COVEY_OK && !places_write_pid(h->places, PLACES_HEAD_PID)) {
+        snprintf(why, why_size, "cannot write %s/" PLACES_HEAD_PID ": %s", h->places->dir, strerror(errno));
         status = COVEY_ESYSTEM;
     }
     return status;
@@ -310,18 +310,6 @@ static covey_status open_handles(struct head_process *h)
     return zwatch_open(&h->watch, &h->loop, h->port, on_turn, h);
 }
 
-static void tell_ready(int *ready_fd, const char *why)
-{
-    if (*ready_fd < 0)
-        return;
-    if (why)
-        dprintf(*ready_fd, "failed: %s\n", why);
-    else
-        dprintf(*ready_fd, "ready\n");
-    close(*ready_fd);
-    *ready_fd = -1;
-}
-
 /* Run the loop until something stops the head. */
 static covey_status serve(struct head_process *h, int *ready_fd, char *why, size_t why_size)
 {
@@ -332,7 +320,7 @@ static covey_status serve(struct head_process *h, int *ready_fd, char *why, size
     covey_status status = open_handles(h);
     if (status == COVEY_OK) {
         head_start(h->core, mono_ns());
-        tell_ready(ready_fd, NULL);
+        ready_tell(ready_fd, NULL);
     } else {
         snprintf(why, why_size, "cannot watch signals and sockets: %s", covey_strerror(status));
         close_handles(h); /* those that are open; uv_run() ends them */
@@ -356,7 +344,7 @@ static void close_parts(struct head_process *h)
         head_free(&h->core);
     map_fini(&h->full);
     if (h->lock_fd >= 0) {
-        places_remove_pid(h->places, PID_FILE);
+        places_remove_pid(h->places, PLACES_HEAD_PID);
         close(h->lock_fd);
     }
 }
@@ -377,6 +365,6 @@ int head_main(const struct places *p, const struct head_options *options, int re
     if (why[0] == '\0')
         snprintf(why, sizeof why, "%s", covey_strerror(status));
     say("%s", why);
-    tell_ready(&ready_fd, why);
+    ready_tell(&ready_fd, why);
     return status == COVEY_EAGAIN ? EXIT_REFUSED : EXIT_FAILED;
 }

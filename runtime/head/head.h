@@ -15,7 +15,7 @@
 #include "head/record.h"
 #include "io/places.h"
 
-#define HEAD_LINGER_MS 1000     /* for last words to peers that still read */
+#define HEAD_LINGER_MS 200      /* for last words to peers that still read */
 
 struct head_options {
     struct record_options record;

@@ -307,6 +307,18 @@ bool places_write_pid(const struct places *p, const char *file)
     return written;
 }
 
+pid_t places_read_pid(const struct places *p, const char *file)
+{
+    char path[PLACE_MAX];
+    int pid = 0;
+    FILE *f = put_path(path, "%s/%s", p->dir, file) ? fopen(path, "re") : NULL;
+    if (f && fscanf(f, "%d", &pid) != 1)
+        pid = 0;
+    if (f)
+        fclose(f);
+    return pid > 1 ? pid : 0;
+}
+
 void places_remove_pid(const struct places *p, const char *file)
 {
     char path[PLACE_MAX];

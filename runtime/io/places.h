@@ -18,6 +18,8 @@
 #ifndef COVEY_IO_PLACES_H
 #define COVEY_IO_PLACES_H
 
+#include <sys/types.h>
+
 #include "core/types.h"
 
 #define PLACE_MAX 512
@@ -25,6 +27,8 @@
 #define CLUSTER_DEFAULT "default"
 #define PLACES_HEAD_LOCK "lock"
 #define PLACES_NODE_LOCK "lock.node"
+#define PLACES_HEAD_PID "head.pid"
+#define PLACES_NODE_PID "node.pid"
 
 struct places {
     char name[CLUSTER_NAME_MAX];
@@ -50,6 +54,8 @@ covey_status places_lock(const struct places *p, const char *file, int *fd);
 /* Write this process's number to DIR/FILE, for people and scripts: a lock, not
  * a number, tells who lives.  False with errno. */
 bool places_write_pid(const struct places *p, const char *file);
+/* The number in DIR/FILE; 0: there is none, or none that a daemon can have. */
+pid_t places_read_pid(const struct places *p, const char *file);
 /* At a clean end, before the lock goes. */
 void places_remove_pid(const struct places *p, const char *file);
 

@@ -449,6 +449,13 @@ static void close_fd(int fd)
         close(fd);
 }
 
+/* Nobody is there: what is queued for it would wait for a process that has ended. */
+static bool has_socket(const struct port *port, const struct peer *peer)
+{
+    char path[PATH_BYTES];
+    return port_path(path, sizeof path, port->dir, peer->addr) && access(path, F_OK) == 0;
+}
+
 void port_close(struct port **port_at, int linger_ms)
 {
     struct port *port = *port_at;
@@ -458,7 +465,7 @@ void port_close(struct port **port_at, int linger_ms)
     struct conn *conn;
     struct peer *peer;
     for (uint32_t i = 0; (peer = map_next(&port->peers, &i)) != NULL; free(peer))
-        dealer_close(port, peer, linger_ms);
+        dealer_close(port, peer, has_socket(port, peer) ? linger_ms : 0);
     for (uint32_t i = 0; (conn = map_next(&port->conns, &i)) != NULL;)
         free(conn);
     sock_close(port, &port->router, linger_ms);

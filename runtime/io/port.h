@@ -59,8 +59,8 @@ struct port_ops {
  * in @why (path too long, no descriptors, address in use); COVEY_ENOMEM. */
 covey_status port_open(struct port **out, const char *dir, struct addr self,
                        const struct port_ops *ops, void *io, char *why, size_t why_size);
-/* Sends nothing more; waits at most @linger_ms for what is queued.  Removes the
- * socket's path.  Sets *@port to NULL; of NULL does nothing. */
+/* Sends nothing more; waits at most @linger_ms for what is queued to peers that
+ * have a socket.  Removes the socket's path.  Sets *@port to NULL; of NULL does nothing. */
 void port_close(struct port **port, int linger_ms);
 
 /* link_ops.transmit: takes its own reference and returns true, or returns

@@ -165,19 +165,47 @@ static void send_rows(struct daemon *d, struct addr to, const struct msg_query *
     } while (cells.len > 0);
 }
 
-/* The lines of "w3", one a row; none of anything else. */
+/* Whose log and what of it: "w3", "t5.12" or "t5.12@POSITION". */
+struct wanted_log {
+    uint32_t worker;            /* 0: nobody is known */
+    bool is_task;
+    struct printed printed;
+    uint64_t after;
+};
+
+static struct wanted_log find_log(const struct daemon *d, struct span id)
+{
+    struct wanted_log w = {.worker = 0};
+    char text[64] = "";
+    unsigned long long number, after = 0;
+    unsigned proc;
+    if (id.len >= sizeof text)
+        return w;
+    if (id.len > 0)
+        memcpy(text, id.data, id.len);
+    if (sscanf(text, "w%u", &proc) == 1)
+        w.worker = proc;
+    else if (sscanf(text, "t%u.%llu@%llu", &proc, &number, &after) >= 2)
+        w.is_task = logs_find_running(d->logs, proc, number, &w.worker, &w.printed)
+                    || node_task_printed(d->core, proc, number, &w.worker, &w.printed);
+    w.after = after;
+    return w;
+}
+
+/* The lines, one a row; none of what is not known. */
 static void answer_log(struct daemon *d, struct addr to, const struct msg_query *q)
 {
     struct buf cells;
     uint64_t left_out = 0;
-    uint32_t proc = 0;
-    char id[16] = "";
+    struct wanted_log w = find_log(d, q->id);
+    covey_status status = COVEY_EUNKNOWN;
     buf_init(&cells);
-    if (q->id.len > 1 && q->id.len < sizeof id && q->id.data[0] == 'w') {
-        memcpy(id, q->id.data, q->id.len);
-        proc = (uint32_t)strtoul(id + 1, NULL, 10);
+    if (w.is_task) {
+        starter_drain(d->starter, w.worker);
+        status = logs_query_task(d->logs, w.worker, &w.printed, w.after, q->limit, &cells, &left_out);
+    } else if (w.worker != 0) {
+        status = logs_query(d->logs, w.worker, q->limit, &cells, &left_out);
     }
-    covey_status status = proc ? logs_query(d->logs, proc, q->limit, &cells, &left_out) : COVEY_EUNKNOWN;
     if (status != COVEY_OK)
         buf_reset(&cells);
     send_rows(d, to, q, buf_span(&cells), left_out);
@@ -281,10 +309,10 @@ static void on_orphaned(void *io, uint32_t proc)
     entrance_orphaned(d->entrance, proc);
 }
 
-static void on_start_failed(void *io, uint32_t proc, const char *why)
+static void on_start_failed(void *io, uint32_t proc, bool killed, const char *why)
 {
     struct daemon *d = io;
-    entrance_start_failed(d->entrance, proc, why);
+    entrance_start_failed(d->entrance, proc, killed, why);
 }
 
 /* Nothing can be started or cleaned up after any more. */
@@ -335,6 +363,9 @@ static void on_gone(void *io, uint32_t proc, bool greeted, int32_t exit_status, 
 {
     struct daemon *d = io;
     struct addr who = addr_of(d, proc);
+    struct page_task ran;
+    if (starter_running(d->starter, proc, &ran))
+        node_worker_ran(d->core, proc, ran.owner, ran.seq);
     if (greeted)
         node_proc_gone(d->core, proc, exit_status, why, mono_ns());
     else
@@ -420,15 +451,14 @@ void daemon_on_due(void *ctx)
 
 void daemon_stop(struct daemon *d, int64_t grace_ms)
 {
-    int64_t now = mono_ns(), wait = NODE_STOP_WAIT;
+    int64_t now = mono_ns(), left_ms = (NEVER_NS - now) / MS_NS;
+    int64_t stop_at = now + (grace_ms < left_ms ? grace_ms : left_ms) * MS_NS;
     if (d->stopping) {
-        d->stop_at = now;
+        d->stop_at = least(d->stop_at, stop_at);
         return;
     }
-    if (grace_ms >= 0 && grace_ms < NODE_STOP_WAIT / MS_NS)
-        wait = grace_ms * MS_NS;
     d->stopping = true;
-    d->stop_at = now + wait;
+    d->stop_at = stop_at;
     entrance_shut(d->entrance);
     entrance_kill_workers(d->entrance, SIGTERM);
 }

@@ -73,7 +73,7 @@ void daemon_on_due(void *ctx);
 void daemon_on_pages(void *ctx);
 void daemon_on_parent(void *ctx);
 
-/* Begin to end; again: at once. */
+/* Begin to end: workers have @grace_ms after SIGTERM.  Again: never longer. */
 void daemon_stop(struct daemon *d, int64_t grace_ms);
 
 #endif

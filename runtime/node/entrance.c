@@ -143,8 +143,9 @@ static void wait_for_status(struct guest *g, int64_t now)
 
 static void leaves(struct guest *g)
 {
-    /* Of a dead orphan there is nothing more to hear. */
-    if (!g->is_worker || g->has_status || (g->orphan && g->dead)) {
+    /* Of a dead orphan there is nothing more to hear; and one that has not said
+     * hello dies unseen, with its zygote, and is not let in any more. */
+    if (!g->is_worker || g->has_status || (g->orphan && (g->dead || !g->greeted))) {
         over(g);
         return;
     }
@@ -434,12 +435,12 @@ void entrance_orphaned(struct entrance *e, uint32_t proc)
     leaves(g);
 }
 
-void entrance_start_failed(struct entrance *e, uint32_t proc, const char *why)
+void entrance_start_failed(struct entrance *e, uint32_t proc, bool killed, const char *why)
 {
     struct guest *g = guest_find(e, proc);
     if (g)
         guest_free(g);
-    e->ops->gone(e->io, proc, false, 0, why);
+    e->ops->gone(e->io, proc, false, killed ? -SIGKILL : 0, why);
 }
 
 void entrance_kill(struct entrance *e, uint32_t proc, int signal_number)

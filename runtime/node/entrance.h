@@ -65,7 +65,7 @@ void entrance_close(struct entrance **entrance);
 void entrance_expect(struct entrance *e, uint32_t proc);
 void entrance_exited(struct entrance *e, uint32_t proc, int wait_status);
 void entrance_orphaned(struct entrance *e, uint32_t proc);
-void entrance_start_failed(struct entrance *e, uint32_t proc, const char *why);
+void entrance_start_failed(struct entrance *e, uint32_t proc, bool killed, const char *why);
 
 /* Signal a worker; nothing if it is not known. */
 void entrance_kill(struct entrance *e, uint32_t proc, int signal_number);

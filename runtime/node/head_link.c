@@ -10,10 +10,10 @@
 
 #include "core/mesh.h"
 #include "io/mono.h"
+#include "io/places.h"
 #include "io/watch.h"
 #include "wire/wire.h"
 
-#define PID_FILE "head.pid"
 
 enum state { ABSENT, JOINING, JOINED };
 
@@ -115,7 +115,7 @@ static bool identify(const struct head_link *l, struct identity *out)
 {
     char path[1024], text[32];
     struct stat st;
-    snprintf(path, sizeof path, "%s/" PID_FILE, l->config.dir);
+    snprintf(path, sizeof path, "%s/" PLACES_HEAD_PID, l->config.dir);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return false;

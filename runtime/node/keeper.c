@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "io/places.h"
 #include "node/keeper_wire.h"
 
 struct keeper {
@@ -212,7 +213,7 @@ void keeper_remove_sockets(const char *dir, uint32_t node)
         return;
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
         bool ours = strncmp(e->d_name, mine, (size_t)mine_len) == 0
-                    || strcmp(e->d_name, "door") == 0 || strcmp(e->d_name, "node.pid") == 0;
+                    || strcmp(e->d_name, "door") == 0 || strcmp(e->d_name, PLACES_NODE_PID) == 0;
         if (ours)
             unlinkat(dirfd(d), e->d_name, 0);
     }

@@ -1,5 +1,5 @@
-/* logs.c - see logs.h for the contract. */
-#include "node/logs.h"
+/* logs.c - see logs.h for the contract, logs_internal.h for the parts. */
+#include "node/logs_internal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,54 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOGS_DIR_MAX 600
-#define LOG_PATH_MAX (LOGS_DIR_MAX + 64)
 #define IDLE_MAX (60 * SECOND_NS)   /* longer pauses fill a bucket no further */
-
-/* Lets @rate bytes a second pass, and @burst at once. */
-struct bucket {
-    uint64_t rate, burst, tokens;
-    int64_t filled_at;
-};
-
-/* The beginning of a line whose end has not come yet. */
-struct rest {
-    uint32_t len;
-    char bytes[LOG_LINE_MAX];
-};
-
-struct log {
-    struct logs *logs;
-    uint32_t proc;
-    struct rest rests[2];       /* stdout, stderr */
-    /* the file */
-    int fd;                     /* owned; -1: none */
-    bool has_file;              /* there is or was one */
-    uint64_t file_bytes;
-    struct bucket file_bucket;
-    uint64_t file_dropped;      /* bytes, not said yet */
-    /* the owner */
-    struct bucket owner_bucket;
-    uint64_t owner_dropped;
-    /* the newest of @tail_count lines is tail[(tail_count - 1) % LOG_TAIL_LINES] */
-    char tail[LOG_TAIL_LINES][LOG_TAIL_LINE_MAX];
-    uint64_t tail_count;
-};
-
-struct logs {
-    char dir[LOGS_DIR_MAX];
-    const struct logs_ops *ops;
-    void *io;
-    bool told_broken;
-    uint32_t ended[LOG_FILES_MAX];              /* a ring of dead workers with files */
-    uint64_t ended_count;
-    char block[LOG_LINE_MAX + LOG_READ_MAX + 1];/* a rest, what was read, and a newline */
-};
 
 /* ---- the directory --------------------------------------------------------------------- */
 
-static void file_path(const struct logs *logs, uint32_t proc, const char *suffix,
-                      char out[LOG_PATH_MAX])
+void log_path(const struct logs *logs, uint32_t proc, const char *suffix, char out[LOG_PATH_MAX])
 {
     snprintf(out, LOG_PATH_MAX, "%s/worker-%u.log%s", logs->dir, (unsigned)proc, suffix);
 }
@@ -92,6 +49,7 @@ covey_status logs_open(struct logs **out, const char *state_dir, const struct lo
         return COVEY_ENOMEM;
     logs->ops = ops;
     logs->io = io;
+    list_init(&logs->open);
     int len = snprintf(logs->dir, sizeof logs->dir, "%s/logs", state_dir);
     assert(len > 0 && (size_t)len < sizeof logs->dir);
     if (mkdir(logs->dir, 0700) != 0 && errno != EEXIST) {
@@ -105,6 +63,8 @@ covey_status logs_open(struct logs **out, const char *state_dir, const struct lo
 
 void logs_close(struct logs **logs)
 {
+    for (uint32_t i = 0; *logs && i < LOG_FILES_MAX; i++)
+        log_map_fini(&(*logs)->ended[i].text.map);
     free(*logs);
     *logs = NULL;
 }
@@ -115,26 +75,50 @@ covey_status log_open(struct log **out, struct logs *logs, uint32_t proc)
     if (!log)
         return COVEY_ENOMEM;
     log->logs = logs;
-    log->proc = proc;
-    log->fd = -1;
+    log->text.proc = proc;
+    log->fd = log->page_fd = -1;
+    list_init(&log->in_open);
+    if (proc != 0 && page_new(&log->page, &log->page_fd) != COVEY_OK) {
+        free(log);
+        return COVEY_ESYSTEM;
+    }
+    if (proc != 0)
+        list_push(&logs->open, &log->in_open);
     log->file_bucket = (struct bucket){LOG_FILE_RATE, LOG_FILE_BURST, LOG_FILE_BURST, 0};
     log->owner_bucket = (struct bucket){LOG_OWNER_RATE, LOG_OWNER_BURST, LOG_OWNER_BURST, 0};
     *out = log;
     return COVEY_OK;
 }
 
-/* The files of the worker that died longest ago make room. */
-static void remember_ended(struct logs *logs, uint32_t proc)
+int log_take_page(struct log *log)
 {
-    uint32_t *slot = &logs->ended[logs->ended_count++ % LOG_FILES_MAX];
-    if (*slot != 0) {
+    int fd = log->page_fd;
+    log->page_fd = -1;
+    return fd;
+}
+
+bool log_running(const struct log *log, struct page_task *out)
+{
+    return log->page && page_running(log->page, out);
+}
+
+/* The files of the worker that died longest ago make room. */
+static void remember_ended(struct logs *logs, struct log *log)
+{
+    struct ended *slot = &logs->ended[logs->ended_count++ % LOG_FILES_MAX];
+    if (slot->text.proc != 0) {
         char path[LOG_PATH_MAX];
-        file_path(logs, *slot, "", path);
+        log_path(logs, slot->text.proc, "", path);
         unlink(path);
-        file_path(logs, *slot, ".1", path);
+        log_path(logs, slot->text.proc, ".1", path);
         unlink(path);
+        log_map_fini(&slot->text.map);
     }
-    *slot = proc;
+    *slot = (struct ended){.text = log->text};
+    log->text.map = (struct log_map){0};
+    log_map_end(&slot->text.map);
+    if (!page_running(log->page, &slot->ran))
+        slot->ran = (struct page_task){.seq = 0};
 }
 
 /* ---- rates ------------------------------------------------------------------------------- */
@@ -173,16 +157,18 @@ static bool file_ready(struct log *log, size_t len)
     char path[LOG_PATH_MAX], old[LOG_PATH_MAX];
     if (log->fd >= 0 && log->file_bytes + len <= LOG_BYTES_MAX)
         return true;
-    file_path(log->logs, log->proc, "", path);
+    log_path(log->logs, log->text.proc, "", path);
     if (log->fd >= 0) {
-        file_path(log->logs, log->proc, ".1", old);
+        log_path(log->logs, log->text.proc, ".1", old);
         close(log->fd);
         log->fd = -1;
         if (rename(path, old) != 0) {
             file_broken(log);
             return false;
         }
+        log_map_forget(&log->text.map, log->text.file_begin);
     }
+    log->text.file_begin += log->file_bytes;
     log->file_bytes = 0;
     log->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (log->fd < 0)
@@ -224,7 +210,9 @@ static void file_say_dropped(struct log *log)
     file_append(log, note, (size_t)len);
 }
 
-static void to_file(struct log *log, const char *text, size_t len, int64_t now)
+/* @run says of which stream the text is, and how much of it: a newline of ours
+ * may be behind. */
+static void to_file(struct log *log, const char *text, size_t len, struct log_run run, int64_t now)
 {
     if (!bucket_take(&log->file_bucket, len, now)) {
         log->file_dropped += len;
@@ -232,6 +220,10 @@ static void to_file(struct log *log, const char *text, size_t len, int64_t now)
     }
     file_say_dropped(log);
     file_append(log, text, len);
+    if (log->fd >= 0) {
+        run.at = log->text.file_begin + log->file_bytes - len;
+        log_map_add(&log->text.map, run, log->text.file_begin);
+    }
 }
 
 /* ---- owner and tail ------------------------------------------------------------------------- */
@@ -240,7 +232,7 @@ static void to_owner(struct log *log, bool is_error, const char *text, size_t le
 {
     const struct logs *logs = log->logs;
     bool taken = bucket_take(&log->owner_bucket, len, now)
-                 && logs->ops->lines(logs->io, log->proc, is_error, log->owner_dropped,
+                 && logs->ops->lines(logs->io, log->text.proc, is_error, log->owner_dropped,
                                      span_of(text, len));
     log->owner_dropped = taken ? 0 : log->owner_dropped + len;
 }
@@ -279,15 +271,34 @@ void log_tail(const struct log *log, char *out, size_t size)
 
 /* ---- from the pipe ---------------------------------------------------------------------------- */
 
-static void emit(struct log *log, bool is_error, char *text, size_t len, int64_t now)
+/* Whole lines: the stream's bytes from @from on, of which the last may be a
+ * newline that is not the stream's. */
+static void emit(struct log *log, bool is_error, uint64_t from, char *text, size_t len, int64_t now)
 {
+    uint64_t own = log->taken[is_error] - from;
     for (char *nul = text; (nul = memchr(nul, '\0', len - (size_t)(nul - text))) != NULL;)
         *nul = ' ';
     to_tail(log, text, len);
-    if (log->proc == 0)
+    if (log->text.proc == 0)
         return;
-    to_file(log, text, len, now);
+    to_file(log, text, len, (struct log_run){from, own < len ? own : len, 0, is_error}, now);
     to_owner(log, is_error, text, len, now);
+}
+
+static ssize_t read_counted(struct log *log, int fd, bool is_error, char *to)
+{
+    ssize_t n;
+    if (log->page)
+        page_read_begin(log->page, is_error);
+    do
+        n = read(fd, to, LOG_READ_MAX);
+    while (n < 0 && errno == EINTR);
+    int error = errno;
+    log->taken[is_error] += n > 0 ? (uint64_t)n : 0;
+    if (log->page)
+        page_read_end(log->page, is_error, log->taken[is_error]);
+    errno = error;
+    return n;
 }
 
 enum log_read log_read(struct log *log, int fd, bool is_error, int64_t now)
@@ -295,10 +306,8 @@ enum log_read log_read(struct log *log, int fd, bool is_error, int64_t now)
     struct rest *rest = &log->rests[is_error];
     char *block = log->logs->block;
     memcpy(block, rest->bytes, rest->len);
-    ssize_t n;
-    do
-        n = read(fd, block + rest->len, LOG_READ_MAX);
-    while (n < 0 && errno == EINTR);
+    uint64_t from = log->taken[is_error] - rest->len;
+    ssize_t n = read_counted(log, fd, is_error, block + rest->len);
     if (n < 0)
         return errno == EAGAIN ? LOG_EMPTY : LOG_END;
     if (n == 0)
@@ -313,7 +322,7 @@ enum log_read log_read(struct log *log, int fd, bool is_error, int64_t now)
     rest->len = (uint32_t)(total - whole);
     memcpy(rest->bytes, block + whole, rest->len);
     if (whole > 0)
-        emit(log, is_error, block, whole, now);
+        emit(log, is_error, from, block, whole, now);
     return LOG_MORE;
 }
 
@@ -324,9 +333,14 @@ void log_close(struct log **log)
         return;
     *log = NULL;
     if (l->has_file)
-        remember_ended(l->logs, l->proc);
+        remember_ended(l->logs, l);
     if (l->fd >= 0)
         close(l->fd);
+    if (l->page_fd >= 0)
+        close(l->page_fd);
+    list_del(&l->in_open);
+    page_free(&l->page);
+    log_map_fini(&l->text.map);
     free(l);
 }
 
@@ -339,7 +353,7 @@ void log_finish(struct log *log, int64_t now)
         char *block = log->logs->block;
         memcpy(block, rest->bytes, rest->len);
         block[rest->len] = '\n';
-        emit(log, i == 1, block, rest->len + 1, now);
+        emit(log, i == 1, log->taken[i] - rest->len, block, rest->len + 1, now);
         rest->len = 0;
     }
     file_say_dropped(log);
@@ -378,15 +392,15 @@ covey_status logs_query(const struct logs *logs, uint32_t proc, uint32_t limit, 
     struct buf text;
     bool cut = false;
     *left_out = 0;
-    file_path(logs, proc, "", path);
+    log_path(logs, proc, "", path);
     if (stat(path, &st) != 0)
         return COVEY_EUNKNOWN;
     uint64_t newest = (uint64_t)st.st_size < LOG_QUERY_BYTES_MAX ? (uint64_t)st.st_size
                                                                  : LOG_QUERY_BYTES_MAX;
     buf_init(&text);
-    file_path(logs, proc, ".1", path);
+    log_path(logs, proc, ".1", path);
     append_end(&text, path, LOG_QUERY_BYTES_MAX - newest, &cut);
-    file_path(logs, proc, "", path);
+    log_path(logs, proc, "", path);
     append_end(&text, path, newest, &cut);
 
     size_t begin = 0, lines = 0;

@@ -25,6 +25,7 @@
 
 #include "core/buf.h"
 #include "core/types.h"
+#include "io/page.h"
 
 #define LOG_BYTES_MAX (16u * 1024 * 1024)   /* of a file before it becomes .1 */
 #define LOG_FILES_MAX 256u                  /* of dead workers */
@@ -55,9 +56,14 @@ void logs_close(struct logs **logs);
 
 /* @proc 0: neither file nor owner, only the last lines (a zygote's).  A file
  * that cannot be written is told on standard error, once; the rest works
- * without.  COVEY_ENOMEM. */
+ * without.  COVEY_ENOMEM, COVEY_ESYSTEM: no page to share. */
 covey_status log_open(struct log **out, struct logs *logs, uint32_t proc);
 void log_close(struct log **log);
+/* The descriptor of the page that is shared with the worker (io/page.h), now
+ * the caller's.  -1: @proc was 0, or it was taken. */
+int log_take_page(struct log *log);
+/* What runs in it, or ran when it died; false: nothing. */
+bool log_running(const struct log *log, struct page_task *out);
 
 enum log_read { LOG_MORE, LOG_EMPTY, LOG_END };
 /* Take what the pipe @fd (non-blocking) has, at most LOG_READ_MAX. */
@@ -74,5 +80,16 @@ void log_tail(const struct log *log, char *out, size_t size);
  * file is gone.  COVEY_ENOMEM. */
 covey_status logs_query(const struct logs *logs, uint32_t proc, uint32_t limit, struct buf *cells,
                         uint64_t *left_out);
+
+/* The task "tOWNER.NUMBER" (rows.h) that a worker runs, or that a worker died
+ * of: who and what, to be shown with logs_query_task(). */
+bool logs_find_running(const struct logs *logs, uint32_t owner, uint64_t number, uint32_t *worker,
+                       struct printed *out);
+/* The same as logs_query() for what @proc printed while a task ran, behind
+ * position @after of the log; each line with its position and a blank before.
+ * Of a task that runs only whole lines.  COVEY_EUNKNOWN: the worker's log is
+ * gone.  Read the pipes first (output_drain). */
+covey_status logs_query_task(const struct logs *logs, uint32_t proc, const struct printed *printed,
+                             uint64_t after, uint32_t limit, struct buf *cells, uint64_t *left_out);
 
 #endif

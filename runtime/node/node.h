@@ -12,8 +12,8 @@
  * One loop, one thread that gives pages to the arena, ZeroMQ's own.  The node
  * holds PLACES_NODE_LOCK for as long as it or its keeper lives.  It ends on
  * SIGTERM, SIGINT or SIGHUP, when it is told to shut down, or at the end of
- * @parent_fd: workers get SIGTERM, and SIGKILL after NODE_STOP_WAIT at most; no
- * process and no socket stays.  The same holds, without the grace, when it is
+ * @parent_fd: workers get SIGTERM, and SIGKILL after NODE_STOP_WAIT or the grace
+ * that it is told; after a second signal at once.  No process and no socket stays.  The same holds, without the grace, when it is
  * killed: that is the keeper's work (keeper.h).
  */
 #ifndef COVEY_NODE_NODE_H

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "io/mono.h"
+#include "io/ready.h"
 #include "node/daemon.h"
 #include "node/family.h"
 #include "node/machine.h"
@@ -192,7 +193,8 @@ static covey_status open_parts(struct daemon *d, char *why, size_t why_size)
 static void on_signal(uv_signal_t *handle, int number)
 {
     (void)number;
-    daemon_stop(handle->data, NODE_STOP_WAIT / MS_NS);
+    struct daemon *d = handle->data;
+    daemon_stop(d, d->stopping ? 0 : NODE_STOP_WAIT / MS_NS);
 }
 
 static covey_status open_handles(struct daemon *d)
@@ -224,7 +226,7 @@ static covey_status open_door(struct daemon *d, char *why, size_t why_size)
     if (status == COVEY_OK)
         status = failed(zwatch_open(&d->zwatch, &d->loop, d->port, daemon_on_turn, d),
                         "the event loop", why, why_size);
-    if (status == COVEY_OK && !places_write_pid(d->places, "node.pid"))
+    if (status == COVEY_OK && !places_write_pid(d->places, PLACES_NODE_PID))
         fprintf(stderr, "covey node: %s/node.pid: %s\n", d->places->dir, strerror(errno));
     return status;
 }
@@ -296,18 +298,6 @@ static void close_all(struct daemon *d)
         close(d->lock_fd);
 }
 
-static void tell_ready(int *ready_fd, const char *why)
-{
-    if (*ready_fd < 0)
-        return;
-    if (why)
-        dprintf(*ready_fd, "failed: %s\n", why);
-    else
-        dprintf(*ready_fd, "ready\n");
-    close(*ready_fd);
-    *ready_fd = -1;
-}
-
 int node_main(const struct places *p, const struct node_options *options, int ready_fd)
 {
     static const struct node_options defaults = {.parent_fd = -1};
@@ -317,13 +307,13 @@ int node_main(const struct places *p, const struct node_options *options, int re
     map_init(&d.full, sizeof(uint32_t));
     covey_status status = open_all(&d, why, sizeof why);
     if (status == COVEY_OK) {
-        tell_ready(&ready_fd, NULL);
+        ready_tell(&ready_fd, NULL);
         uv_run(&d.loop, UV_RUN_DEFAULT);
     }
     close_all(&d);
     if (status == COVEY_OK)
         return d.keeper_died ? EXIT_FAILED : EXIT_ENDED;
     fprintf(stderr, "covey node: %s\n", why);
-    tell_ready(&ready_fd, why);
+    ready_tell(&ready_fd, why);
     return status == COVEY_EAGAIN ? EXIT_REFUSED : EXIT_FAILED;
 }

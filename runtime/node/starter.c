@@ -11,6 +11,7 @@
 
 #include "io/mono.h"
 #include "node/family.h"
+#include "worker/threads.h"
 
 void describe_exit(int wait_status, char *out, size_t size)
 {
@@ -30,14 +31,33 @@ static bool names(const char *string, const char *name)
     return strncmp(string, name, len) == 0 && string[len] == '=';
 }
 
+static const char *const thread_variables[THREADS_COUNT] = {
+#define VARIABLE_(variable, function) variable,
+    THREADS_NAMES(VARIABLE_)
+#undef VARIABLE_
+};
+
+/* A bit for each of the variables that the user's environment leaves to us.
+ * program_new() has put a NUL behind the last string. */
+static uint32_t thread_names(struct span user)
+{
+    uint32_t ours = (1u << THREADS_COUNT) - 1;
+    const char *end = (const char *)user.data + user.len;
+    for (const char *at = (const char *)user.data; user.len > 0 && at < end; at += strlen(at) + 1)
+        for (int i = 0; i < THREADS_COUNT; i++)
+            if (names(at, thread_variables[i]))
+                ours &= ~(1u << i);
+    return ours;
+}
+
+#define DEVICES_ENV "COVEY_DEVICES"     /* what covey_devices() tells, and a command may read */
+
 /* The client's environment, without what marks processes, and with the number
  * of threads for the libraries that ask for it in this way. */
 static void build_env(struct buf *env, const struct msg_package *package, uint32_t threads, const char *marker)
 {
-    static const char *const ours[] = {ZYGOTE_ENV, ZYGOTE_WORKER_ENV, "COVEY_PROC", ZYGOTE_PACKAGE_ENV};
+    static const char *const ours[] = {ZYGOTE_ENV, ZYGOTE_WORKER_ENV, "COVEY_PROC", ZYGOTE_PACKAGE_ENV, DEVICES_ENV};
     struct span user = package->env;
-    static const char *const counts[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"};
-    bool is_set[3] = {false, false, false};
     char text[64];
     /* program_new() has put a NUL behind the last string. */
     for (const char *at = (const char *)user.data; user.len > 0 && at < (const char *)user.data + user.len;
@@ -45,14 +65,12 @@ static void build_env(struct buf *env, const struct msg_package *package, uint32
         bool skip = at[0] == '\0';
         for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
             skip = skip || names(at, ours[i]);
-        for (size_t i = 0; i < 3; i++)
-            is_set[i] = is_set[i] || names(at, counts[i]);
         if (!skip)
             buf_append(env, at, strlen(at) + 1);
     }
-    for (size_t i = 0; i < 3; i++) {
-        int len = snprintf(text, sizeof text, "%s=%u", counts[i], (unsigned)threads);
-        if (!is_set[i])
+    for (int i = 0; i < THREADS_COUNT; i++) {
+        int len = snprintf(text, sizeof text, "%s=%u", thread_variables[i], (unsigned)threads);
+        if (thread_names(package->env) & 1u << i)
             buf_append(env, text, (size_t)len + 1);
     }
     int len = snprintf(text, sizeof text, ZYGOTE_PACKAGE_ENV "=%016llx%016llx", (unsigned long long)package->hash.hi,
@@ -97,16 +115,17 @@ void start_fail(struct start *start, const char *why)
         list_push(&start->starter->failed, &start->in_failed);
 }
 
-static void close_write_fds(struct start *start)
+void start_close_fds(struct start *start)
 {
-    for (int i = 0; i < 2; i++) {
-        if (start->write_fds[i] >= 0)
-            close(start->write_fds[i]);
-        start->write_fds[i] = -1;
+    int *fds[] = {&start->page_fd, &start->write_fds[0], &start->write_fds[1]};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+        if (*fds[i] >= 0)
+            close(*fds[i]);
+        *fds[i] = -1;
     }
 }
 
-covey_status start_send(struct start *start, int control, bool with_fds)
+covey_status start_send(struct start *start, int control, bool with_pipes)
 {
     const struct starter_config *config = &start->starter->config;
     union { struct zygote_record record; char bytes[ZYGOTE_RECORD_MAX]; } packet;
@@ -115,26 +134,24 @@ covey_status start_send(struct start *start, int control, bool with_fds)
     assert(dir_bytes <= ZYGOTE_DIR_MAX);
     memcpy(dir, config->dir, dir_bytes);
     if (config->has_devices) {
-        int len = snprintf(env, ZYGOTE_ADDED_ENV_MAX, "CUDA_VISIBLE_DEVICES=%s", start->devices);
+        int len = snprintf(env, ZYGOTE_ADDED_ENV_MAX, "CUDA_VISIBLE_DEVICES=%s%c" DEVICES_ENV "=%s", start->devices, 0,
+                           start->devices);
         assert((size_t)len < ZYGOTE_ADDED_ENV_MAX);
         env_bytes = (size_t)len + 1;
     }
     packet.record = (struct zygote_record){
         .version = ZYGOTE_VERSION, .kind = ZYGOTE_FORK, .node = config->node, .proc = start->proc,
-        .token = start->token, .dir_bytes = (uint32_t)dir_bytes, .env_bytes = (uint32_t)env_bytes};
+        .token = start->token, .threads = start->threads, .thread_names = start->thread_names,
+        .dir_bytes = (uint32_t)dir_bytes, .env_bytes = (uint32_t)env_bytes};
 
     struct iovec iov = {&packet, sizeof packet.record + dir_bytes + env_bytes};
-    union { struct cmsghdr align; char bytes[CMSG_SPACE(2 * sizeof(int))]; } rights = {0};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-    if (with_fds) {
-        msg.msg_control = rights.bytes;
-        msg.msg_controllen = sizeof rights.bytes;
-        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(2 * sizeof(int));
-        memcpy(CMSG_DATA(c), start->write_fds, 2 * sizeof(int));
-    }
+    union { struct cmsghdr align; char bytes[CMSG_SPACE(ZYGOTE_FDS * sizeof(int))]; } rights = {0};
+    size_t fds_bytes = (with_pipes ? ZYGOTE_FDS : 1) * sizeof(int);
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = rights.bytes,
+                         .msg_controllen = CMSG_SPACE(fds_bytes)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    *c = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(fds_bytes)};
+    memcpy(CMSG_DATA(c), (int[ZYGOTE_FDS]){start->page_fd, start->write_fds[0], start->write_fds[1]}, fds_bytes);
     ssize_t n;
     do
         n = sendmsg(control, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -164,7 +181,7 @@ void start_spawn(struct start *start, struct program *program, uint32_t threads)
                              start->write_fds, pair[1], why, sizeof why) == COVEY_OK;
     close(pair[0]);
     close(pair[1]);
-    close_write_fds(start);
+    start_close_fds(start);
     start->state = START_SENT;
     if (!ok)
         start_fail(start, why);
@@ -178,7 +195,7 @@ static void start_free(struct start *start)
         map_del(&s->spawned, &start->spawn_id);
     list_del(&start->in_zygote);
     list_del(&start->in_failed);
-    close_write_fds(start);
+    start_close_fds(start);
     output_close(&start->output);
     free(start->devices);
     free(start);
@@ -279,11 +296,6 @@ void starter_free(struct starter **starter)
     free(s);
 }
 
-static uint32_t threads_of(int64_t cpu_milli)
-{
-    return cpu_milli >= 2000 ? (uint32_t)(cpu_milli / 1000) : 1;
-}
-
 void starter_prepare(struct starter *s, const struct msg_package *package)
 {
     char why[STARTER_WHY_MAX];
@@ -308,7 +320,7 @@ static struct start *start_new(struct starter *s, uint32_t proc, uint64_t token,
     start->proc = proc;
     start->token = token;
     start->devices = copy;
-    start->write_fds[0] = start->write_fds[1] = -1;
+    start->page_fd = start->write_fds[0] = start->write_fds[1] = -1;
     list_init(&start->in_zygote);
     list_init(&start->in_failed);
     return start;
@@ -326,16 +338,19 @@ void starter_start(struct starter *s, uint32_t proc, uint64_t token,
         return;
     }
     if (output_open(&start->output, s->config.loop, s->config.logs, proc, start->write_fds) != COVEY_OK) {
-        snprintf(why, sizeof why, "no pipes for its output: %s", strerror(errno));
+        snprintf(why, sizeof why, "no descriptors for its output: %s", strerror(errno));
         start_fail(start, why);
         return;
     }
+    start->page_fd = log_take_page(start->output.log);
     struct program *program = packages_take(s->config.packages, package);
     if (!program) {
         start_fail(start, "too many different programs are in use, or memory is out");
         return;
     }
-    struct zygote *z = zygote_get(s, program, threads_of(cpu_milli), why, sizeof why);
+    start->threads = threads_of_cpus(cpu_milli);
+    start->thread_names = thread_names(program->what.env);
+    struct zygote *z = zygote_get(s, program, start->threads, why, sizeof why);
     if (z)
         zygote_add(z, start);
     else
@@ -371,6 +386,19 @@ void starter_tail(struct starter *s, uint32_t proc, char *out, size_t size)
     log_tail(start->output.log, out, size);
 }
 
+void starter_drain(struct starter *s, uint32_t proc)
+{
+    struct start *start = start_find(s, proc);
+    if (start)
+        output_drain(&start->output);
+}
+
+bool starter_running(const struct starter *s, uint32_t proc, struct page_task *out)
+{
+    const struct start *start = start_find(s, proc);
+    return start && start->output.log && log_running(start->output.log, out);
+}
+
 void starter_forget(struct starter *s, uint32_t proc)
 {
     struct start *start = start_find(s, proc);
@@ -391,7 +419,7 @@ void starter_tick(struct starter *s, int64_t now)
     while (!list_empty(&s->failed)) {
         struct start *start = list_entry(s->failed.next, struct start, in_failed);
         list_del(&start->in_failed);
-        s->ops->failed(s->io, start->proc, start->why);
+        s->ops->failed(s->io, start->proc, start->killed, start->why);
     }
     zygotes_tick(s);
 }

@@ -39,8 +39,9 @@ struct starter_ops {
     void (*exited)(void *io, uint32_t proc, int wait_status);
     /* It died with its zygote, or is about to; nobody will tell its status. */
     void (*orphaned)(void *io, uint32_t proc);
-    /* It never ran. */
-    void (*failed)(void *io, uint32_t proc, const char *why);
+    /* It never ran.  @killed: its zygote was killed from outside, and all that
+     * waited for that one fail together. */
+    void (*failed)(void *io, uint32_t proc, bool killed, const char *why);
     /* The keeper is dead: nothing can be started or cleaned up any more. */
     void (*keeper_dead)(void *io);
 };
@@ -70,6 +71,10 @@ void starter_start(struct starter *s, uint32_t proc, uint64_t token,
 void starter_kill(struct starter *s, uint32_t proc, int signal_number);
 /* The last lines that it printed, as log_tail(). */
 void starter_tail(struct starter *s, uint32_t proc, char *out, size_t size);
+/* Take in what it has printed until now (bounded). */
+void starter_drain(struct starter *s, uint32_t proc);
+/* The task that it runs, or ran when it died; false: none, or not known. */
+bool starter_running(const struct starter *s, uint32_t proc, struct page_task *out);
 /* The worker is gone: forget it, end what it left behind. */
 void starter_forget(struct starter *s, uint32_t proc);
 

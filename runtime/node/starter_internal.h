@@ -43,14 +43,16 @@ struct start {
     struct list in_failed;
     uint32_t proc;
     uint64_t token;
+    uint32_t threads, thread_names; /* as of threads_init() */
     enum start_state state;
     struct zygote *zygote;      /* NULL: spawned, or its zygote is gone */
     uint64_t spawn_id;          /* 0: forked */
     pid_t pid;
     char *devices;              /* owned */
     struct output output;
-    int write_fds[2];           /* owned until they are sent; -1 */
-    char why[STARTER_WHY_MAX];  /* of START_FAILED */
+    int page_fd, write_fds[2];  /* owned until they are sent; -1 */
+    bool killed;                /* of START_FAILED: see starter_ops.failed */
+    char why[STARTER_WHY_MAX];  /* the same */
 };
 
 struct starter {
@@ -73,8 +75,10 @@ covey_status starter_spawn(struct starter *s, uint64_t id, uint32_t proc, struct
                            int control_fd, char *why, size_t why_size);
 void start_fail(struct start *start, const char *why);
 void start_spawn(struct start *start, struct program *program, uint32_t threads);
-/* The FORK record of @start, with its descriptors if @with_fds. */
-covey_status start_send(struct start *start, int control, bool with_fds);
+/* The FORK record of @start and its page, with its pipes if @with_pipes. */
+covey_status start_send(struct start *start, int control, bool with_pipes);
+/* What was sent is not ours any more. */
+void start_close_fds(struct start *start);
 
 /* zygotes.c */
 /* The one for this program, made if there is none.  NULL: @why. */

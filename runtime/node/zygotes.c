@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* The end of an error text: what the program printed last. */
@@ -46,8 +47,8 @@ void zygote_free(struct zygote *z)
 }
 
 /* No worker can come from it any more: those that wait never ran, and of those
- * that run nobody hears the end. */
-static void abandon(struct zygote *z, const char *why)
+ * that run nobody hears the end.  @killed: from outside. */
+static void abandon(struct zygote *z, bool killed, const char *why)
 {
     struct starter *s = z->starter;
     z->state = ZYGOTE_IS_ENDED;
@@ -55,6 +56,7 @@ static void abandon(struct zygote *z, const char *why)
         struct start *start = list_entry(z->starts.next, struct start, in_zygote);
         list_del(&start->in_zygote);
         start->zygote = NULL;
+        start->killed = killed;
         if (start->state == START_WAITS || start->state == START_SENT)
             start_fail(start, why);
         else if (start->state == START_RUNS)
@@ -64,10 +66,14 @@ static void abandon(struct zygote *z, const char *why)
 
 /* ---- records ------------------------------------------------------------------------------ */
 
+/* Where the zygote is dead already, the start waits for the keeper to say so and
+ * ends with it: that is one failure of the program, and not one of each start. */
 static void send_fork(struct zygote *z, struct start *start)
 {
     if (start_send(start, z->control, true) != COVEY_OK) {
         char why[256];
+        if (errno == EPIPE || errno == ECONNRESET)
+            return;
         snprintf(why, sizeof why, "%s does not take a request to fork: %s", z->program->path,
                  strerror(errno));
         list_del(&start->in_zygote);
@@ -76,10 +82,7 @@ static void send_fork(struct zygote *z, struct start *start)
         return;
     }
     start->state = START_SENT;
-    for (int i = 0; i < 2; i++) {
-        close(start->write_fds[i]);
-        start->write_fds[i] = -1;
-    }
+    start_close_fds(start);
 }
 
 static void on_ready(struct zygote *z, const struct zygote_record *r)
@@ -157,7 +160,7 @@ static void read_records(struct zygote *z)
             snprintf(why, sizeof why, "%s is linked with another version of libcovey than this node's",
                      z->program->path);
             keeper_kill(z->starter->config.keeper, z->id, SIGKILL);
-            abandon(z, why);
+            abandon(z, false, why);
         }
     }
 }
@@ -190,7 +193,9 @@ void zygote_keeper_event(struct zygote *z, const struct keeper_event *event)
         return;
     z->busy = true;
     read_records(z);    /* what it said before */
-    abandon(z, why);
+    bool killed = event->kind == KEEPER_EXITED && WIFSIGNALED(event->wait_status)
+                  && WTERMSIG(event->wait_status) == SIGKILL;
+    abandon(z, killed, why);
     zygote_free(z);
 }
 

@@ -105,6 +105,11 @@ void store_close(struct store **store)
     *store = NULL;
 }
 
+uint64_t store_bytes(const struct store *s)
+{
+    return s->usable_bytes;
+}
+
 /* ---- lent extents ------------------------------------------------------------ */
 
 static struct lent *lent_new(bool large)

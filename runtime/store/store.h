@@ -39,6 +39,8 @@ struct store;
  * COVEY_ESYSTEM with errno when the mapping fails. */
 covey_status store_open(struct store **out, int ro_fd, int rw_fd, uint64_t arena_bytes, uint32_t node);
 void store_close(struct store **store);
+/* What extents can take: the arena without its table of generations. */
+uint64_t store_bytes(const struct store *s);
 
 /* Room for an object.  *@data is writable, 64-aligned, uninitialised; *@place
  * is where it will be.  COVEY_EAGAIN: ask the node (store_want), then again.

@@ -107,9 +107,15 @@ FIELDS(kept, STRUCT(id, oid), STRUCT(place, place))
 STRUCT_DEF(kept)
 #undef T
 
+#define T struct printed
+FIELDS(printed, U64(out_begin), U64(out_end), U64(err_begin), U64(err_end))
+STRUCT_DEF(printed)
+#undef T
+
 #define T struct done
 FIELDS(done, STRUCT(owner, addr), U64(seq), U32(attempt), ENUM(status, COVEY_STATUS_COUNT),
-       TEXT(name, TASK_NAME_MAX), I64(end_unix_ms), I64(run_ns), U64(log_start), U64(log_end))
+       TEXT(name, TASK_NAME_MAX), I64(end_unix_ms), I64(run_ns),
+       STRUCT(printed, printed))
 STRUCT_DEF(done)
 #undef T
 
@@ -185,7 +191,8 @@ FIELDS(FUNCTION, U32(fn_id), TEXT(name, TASK_NAME_MAX), TEXT(signature, WIRE_TEX
 
 #define T struct msg_task
 FIELDS(TASK, U64(seq), U32(attempt), U64(lease), U64(epoch), U32(fn_id), U32(job), U64(trace),
-       I32(priority), I64_FROM(left_ms, -1), ARRAY(deps, dep, dep_count, TASK_DEPS_MAX),
+       I32(priority), I64_FROM(left_ms, -1), I64_FROM(grace_ms, 0), U32(threads),
+       ARRAY(deps, dep, dep_count, TASK_DEPS_MAX),
        BYTES(args, BLOB_MAX))
 #undef T
 
@@ -251,7 +258,8 @@ FIELDS(EXTENT_GRANT, U64(request), U32(extent), U64(gen), U64(offset), U64(bytes
 
 #define T struct msg_extent_refused
 FIELDS(EXTENT_REFUSED, U64(request), ENUM(status, COVEY_STATUS_COUNT), U64(store_bytes),
-       U64(free_bytes), U64(largest_bytes), TEXT(why, WHY_MAX))
+       U64(free_bytes), U64(largest_bytes), U64(held_extents), U64(held_bytes), U64(live_objects),
+       U64(live_bytes), TEXT(why, WHY_MAX))
 #undef T
 
 #define T struct msg_extent_close

@@ -4,7 +4,8 @@
  * its whole group is killed, so that nothing it left behind holds the slot.
  * Output is read as it comes; the last COMMAND_CAPTURE_MAX bytes of each stream
  * are kept.  Cancelling is the executor's: SIGTERM to the group, SIGKILL when
- * the grace is over (worker/serve.c). */
+ * the grace is over (worker/serve.c).  Where the worker itself is to end, it is
+ * the same (worker/stop.h). */
 #include "worker/command.h"
 
 #include <errno.h>
@@ -22,6 +23,9 @@
 #include <unistd.h>
 
 #include "core/buf.h"
+#include "worker/command_log.h"
+#include "worker/reporter.h"
+#include "worker/stop.h"
 
 extern char **environ;
 
@@ -39,9 +43,15 @@ struct command {
     const void *stdin_data;
     size_t stdin_size, stdin_done;
     uint64_t flags;
+    const char *log_path, *report_env;  /* "": none */
+    char *report_var;                   /* owned: "NAME=path" */
     pid_t pid;
     int in, out[2];                     /* our ends */
-    struct buf captured[2];
+    struct stop stop;
+    struct buf captured[2];             /* unless they go to the log */
+    struct command_log log;
+    struct reporter reporter;
+    struct buf line;                    /* of standard output, while reports are looked for */
     int status;
 };
 
@@ -69,7 +79,7 @@ static bool merge_env(struct command *m, char **added)
     size_t more = 0;
     while (added[more])
         more++;
-    m->env = calloc(n + more + 1, sizeof(*m->env));
+    m->env = calloc(n + more + 2, sizeof(*m->env));    /* one more: open_reporter() */
     if (!m->env)
         return false;
     for (size_t i = 0; i < n; i++) {
@@ -110,24 +120,13 @@ static bool take_args(struct command *m)
     m->output_count = covey_arg_u64(ctx, before);
     m->outputs = (const char **)take_list(ctx, &at, 0);
     m->stdin_data = covey_arg_bytes(ctx, at++, &m->stdin_size);
-    m->flags = covey_arg_u64(ctx, at);
+    m->flags = covey_arg_u64(ctx, at++);
+    m->log_path = take_text(ctx, &at);
+    m->report_env = take_text(ctx, &at);
     return m->outputs && ctx->status == COVEY_OK;
 }
 
 /* ---- files --------------------------------------------------------------------------------- */
-
-static bool write_all(int fd, const void *data, size_t size)
-{
-    for (size_t done = 0; done < size;) {
-        ssize_t n = write(fd, (const char *)data + done, size - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        done += (size_t)n;
-    }
-    return true;
-}
 
 static bool file_path(const struct command *m, const char *name, char *out, size_t size)
 {
@@ -159,7 +158,7 @@ static bool write_input(struct command *m, const struct input *in)
         return run_fail(m->ctx, COVEY_ETOOBIG, 0, "the path of input \"%s\" is too long", in->name), false;
     make_parents(path, strlen(m->cwd) + 1);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool ok = fd >= 0 && write_all(fd, data, size);
+    bool ok = fd >= 0 && command_write(fd, data, size);
     if (!ok)
         run_fail(m->ctx, COVEY_ESYSTEM, errno, "cannot write input %s: %s", path, strerror(errno));
     if (fd >= 0)
@@ -218,6 +217,61 @@ static bool return_file(struct command *m, const char *name)
     }
     close(fd);
     return ok;
+}
+
+/* ---- a log, and reports ------------------------------------------------------------------------ */
+
+static bool open_log(struct command *m)
+{
+    if (!*m->log_path || command_log_open(&m->log, m->log_path))
+        return true;
+    run_fail(m->ctx, COVEY_ESYSTEM, errno, "cannot write the log %s: %s", m->log_path, strerror(errno));
+    return false;
+}
+
+static bool open_reporter(struct command *m)
+{
+    if (!*m->report_env && !(m->flags & COMMAND_REPORT_STDOUT))
+        return true;
+    if (!reporter_open(&m->reporter, m->ctx))
+        return false;
+    size_t n = 0;
+    while (m->env[n])
+        n++;
+    if (*m->report_env && asprintf(&m->report_var, "%s=%s", m->report_env, m->reporter.path) < 0)
+        return run_fail(m->ctx, COVEY_ENOMEM, 0, "out of memory") == COVEY_OK;
+    if (*m->report_env)
+        m->env[n] = m->report_var;
+    pthread_mutex_lock(&m->ctx->c->lock);
+    m->ctx->reporter = &m->reporter;
+    pthread_mutex_unlock(&m->ctx->c->lock);
+    return true;
+}
+
+static void close_reporter(struct command *m)
+{
+    if (!m->ctx->reporter)
+        return;
+    pthread_mutex_lock(&m->ctx->c->lock);
+    m->ctx->reporter = NULL;
+    pthread_mutex_unlock(&m->ctx->c->lock);
+    reporter_close(&m->reporter);
+}
+
+/* Whole lines of standard output that look like a report are one. */
+static void find_reports(struct command *m, const char *data, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        const char *end = memchr(data + at, '\n', size - at);
+        size_t len = end ? (size_t)(end - data) - at : size - at;
+        if (m->line.len + len <= REPORTER_LINE_MAX)
+            buf_append(&m->line, data + at, len);
+        if (end && m->line.len > 0 && m->line.data[0] == '{' && !m->line.failed)
+            reporter_post(&m->reporter, (const char *)m->line.data, m->line.len);
+        if (end)
+            buf_reset(&m->line);
+        at += len + 1;
+    }
 }
 
 /* ---- start ----------------------------------------------------------------------------------- */
@@ -317,14 +371,6 @@ static bool start(struct command *m)
 
 /* ---- while it runs ------------------------------------------------------------------------------ */
 
-static void keep_tail(struct buf *b)
-{
-    if (b->len <= 2 * COMMAND_CAPTURE_MAX)
-        return;
-    memmove(b->data, b->data + b->len - COMMAND_CAPTURE_MAX, COMMAND_CAPTURE_MAX);
-    b->len = COMMAND_CAPTURE_MAX;
-}
-
 /* False: this stream has ended. */
 static bool take_output(struct command *m, int which)
 {
@@ -335,10 +381,16 @@ static bool take_output(struct command *m, int which)
             continue;
         if (n <= 0)
             return n < 0 && errno == EAGAIN;
-        buf_append(&m->captured[which], room, (size_t)n);
-        keep_tail(&m->captured[which]);
+        if (which == 0 && (m->flags & COMMAND_REPORT_STDOUT))
+            find_reports(m, room, (size_t)n);
+        if (m->log.fd >= 0) {
+            command_log_add(&m->log, room, (size_t)n);
+        } else {
+            buf_append(&m->captured[which], room, (size_t)n);
+            command_keep_tail(&m->captured[which]);
+        }
         if (m->flags & COMMAND_SHOW)
-            (void)write_all(which ? STDERR_FILENO : STDOUT_FILENO, room, (size_t)n);
+            (void)command_write(which ? STDERR_FILENO : STDOUT_FILENO, room, (size_t)n);
         if ((size_t)n < sizeof(room))
             return true;
     }
@@ -371,11 +423,16 @@ static void pump(struct command *m)
     int pidfd = (int)syscall(SYS_pidfd_open, m->pid, 0);
     give_input(m);
     for (bool running = true; running;) {
-        struct pollfd fds[4] = {{m->out[0], POLLIN, 0}, {m->out[1], POLLIN, 0}, {m->in, POLLOUT, 0},
-                                {pidfd, POLLIN, 0}};
+        struct pollfd fds[5 + REPORTER_PEERS_MAX + 1] = {{m->out[0], POLLIN, 0}, {m->out[1], POLLIN, 0},
+                                                         {m->in, POLLOUT, 0}, {pidfd, POLLIN, 0},
+                                                         {m->stop.fd, POLLIN, 0}};
+        int peers = m->ctx->reporter ? reporter_poll(&m->reporter, fds + 5) : 0;
         /* Without a pidfd (no descriptors left) its end is looked for now and then. */
-        if (poll(fds, 4, pidfd < 0 ? 20 : -1) < 0 && errno != EINTR)
+        if (poll(fds, (nfds_t)(5 + peers), pidfd < 0 ? 20 : stop_poll_ms(&m->stop)) < 0 && errno != EINTR)
             break;
+        stop_turn(&m->stop, fds[4].revents != 0);
+        if (peers > 0)
+            reporter_turn(&m->reporter, fds + 5, peers);
         for (int i = 0; i < 2; i++)
             if (fds[i].revents && m->out[i] >= 0 && !take_output(m, i))
                 close_fd(&m->out[i]);
@@ -387,6 +444,8 @@ static void pump(struct command *m)
     for (int i = 0; i < 2; i++)         /* what it wrote before its end is here already */
         if (m->out[i] >= 0)
             (void)take_output(m, i);
+    if (m->ctx->reporter)
+        reporter_finish(&m->reporter);
     if (pidfd >= 0)
         close(pidfd);
 }
@@ -455,6 +514,10 @@ static void clean_up(struct command *m)
     close_fd(&m->in);
     close_fd(&m->out[0]);
     close_fd(&m->out[1]);
+    close_reporter(m);
+    command_log_close(&m->log);
+    buf_fini(&m->line);
+    free(m->report_var);
     if (m->fresh_cwd)
         nftw(m->cwd, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     buf_fini(&m->captured[0]);
@@ -467,13 +530,18 @@ static void clean_up(struct command *m)
 
 static covey_status command_run(covey_ctx *ctx)
 {
-    struct command m = {.ctx = ctx, .in = -1, .out = {-1, -1}};
+    struct command m = {.ctx = ctx, .in = -1, .out = {-1, -1}, .log = {.fd = -1}, .log_path = "", .report_env = ""};
+    buf_init(&m.line);
+    bool told_to_end = false;
     buf_init(&m.captured[0]);
     buf_init(&m.captured[1]);
     if (!take_args(&m)) {
         run_fail(ctx, COVEY_EPROTO, 0, "the command's description is malformed");
-    } else if (prepare_files(&m) && start(&m)) {
+    } else if (prepare_files(&m) && open_log(&m) && open_reporter(&m) && start(&m)) {
+        int64_t grace_ms = ctx->task->grace_ms;
+        stop_begin(&m.stop, m.pid, grace_ms > 0 ? grace_ms : OWNER_GRACE_DEFAULT_MS);
         pump(&m);
+        told_to_end = stop_end(&m.stop);
         pthread_mutex_lock(&ctx->c->lock);
         ctx->command = 0;
         pthread_mutex_unlock(&ctx->c->lock);
@@ -482,6 +550,8 @@ static covey_status command_run(covey_ctx *ctx)
             give_results(&m);
     }
     clean_up(&m);
+    if (told_to_end)
+        raise(SIGTERM);
     return ctx->status;
 }
 

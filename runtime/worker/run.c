@@ -7,6 +7,7 @@
 
 #include "io/mono.h"
 #include "worker/run.h"
+#include "worker/threads.h"
 
 covey_status run_fail(covey_ctx *ctx, covey_status status, int32_t code, const char *format, ...)
 {
@@ -170,11 +171,18 @@ void run_task(covey *c, struct exec_task *task)
     ctx->deps = task->deps;
     ctx->dep_count = task->dep_count;
     find_function(ctx, task->function);
+    struct printed printed = {.out_begin = c->page.printed[0], .err_begin = c->page.printed[1]};
     if (ctx->def) {
         pthread_mutex_unlock(&c->lock);
+        threads_set(task->threads);
+        page_run(&c->page, task->owner, task->seq, task->attempt);
         call(ctx, task->args);
+        page_count(&c->page);
+        page_run(&c->page, task->owner, 0, 0);
         pthread_mutex_lock(&c->lock);
     }
+    printed.out_end = c->page.printed[0];
+    printed.err_end = c->page.printed[1];
     c->now = c->user_at = mono_ns();
     run_end_results(ctx, ctx->status == COVEY_OK);
     struct held *held = ctx->handles ? malloc(ctx->dep_count * sizeof(*held)) : NULL;
@@ -182,6 +190,7 @@ void run_task(covey *c, struct exec_task *task)
         .status = ctx->status, .user_code = ctx->user_code, .why = span_str(ctx->why),
         .result_count = ctx->result_count, .results = ctx->results,
         .held_count = held ? give_handles_back(ctx, held) : 0, .held = held,
+        .printed = printed,
     };
     exec_finish(c->exec, task, &outcome, c->now);
     free(held);
@@ -196,7 +205,7 @@ void run_cancel_children(covey *c)
         bool due = ctx->cancel_children;
         ctx->cancel_children = false;
         if (due)
-            owner_cancel_children(c->owner, ctx->number, OWNER_GRACE_DEFAULT_MS, c->now);
+            owner_cancel_children(c->owner, ctx->number, c->now);
     }
 }
 

@@ -65,6 +65,7 @@ struct covey_ctx {
     struct buf answer;
     bool cancel_children;               /* at the end of this turn */
     pid_t command;                      /* process group of a command; 0: none */
+    struct reporter *reporter;          /* of a command that reports (worker/reporter.h) */
 };
 
 /* Fill @spec's lineage (job, trace, parent) from the running task. */

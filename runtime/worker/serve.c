@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 #include "io/mono.h"
-#include "worker/run.h"
+#include "worker/reporter.h"
+#include "worker/threads.h"
 #include "worker/zygote.h"
 
 /* ---- effects of the executor -------------------------------------------------------- */
@@ -60,7 +61,14 @@ static int64_t on_unix_ms(void *io)
     return unix_ms();
 }
 
-static const struct exec_ops ops = {on_send, on_cancel, on_kill_self, on_drop_result, on_wake, on_unix_ms};
+static bool on_answered(void *io, struct exec_task *task, uint64_t number, struct span body)
+{
+    covey_ctx *ctx = run_of(io, task);
+    return ctx && ctx->reporter && reporter_answer(ctx->reporter, number, body);
+}
+
+static const struct exec_ops ops = {on_send, on_cancel, on_kill_self, on_drop_result, on_wake, on_unix_ms,
+                                    on_answered};
 
 covey_status run_make_exec(covey *c) { return exec_new(&c->exec, c->self, c->node, &ops, c); }
 
@@ -104,5 +112,7 @@ _Noreturn void worker_main(void)
         fprintf(stderr, "covey: this worker could not enter its node: %s\n", covey_error());
         _exit(1);
     }
+    threads_init(child.threads, child.thread_names);
+    page_user_open(&c->page, child.page_fd);
     serve(c);
 }

@@ -20,7 +20,6 @@
 
 #define PROC_ENV "COVEY_PROC"
 #define PROC_DIGITS 10
-#define STDIO_FDS 2     /* of a FORK: stdout, stderr */
 
 struct worker {
     uint32_t proc;
@@ -101,12 +100,12 @@ static void say(const struct zygote_record *record)
 }
 
 /* One packet.  0: end of file.  Descriptors are close-on-exec, -1 if absent. */
-static size_t hear(union packet *packet, int fds[STDIO_FDS])
+static size_t hear(union packet *packet, int fds[ZYGOTE_FDS])
 {
     struct iovec iov = {packet->bytes, sizeof packet->bytes};
     union {
         struct cmsghdr align;
-        char bytes[CMSG_SPACE(STDIO_FDS * sizeof(int))];
+        char bytes[CMSG_SPACE(ZYGOTE_FDS * sizeof(int))];
     } control;
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
                          .msg_controllen = sizeof control.bytes};
@@ -114,11 +113,11 @@ static size_t hear(union packet *packet, int fds[STDIO_FDS])
     do
         n = recvmsg(self.control, &msg, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
-    fds[0] = fds[1] = -1;
+    fds[0] = fds[1] = fds[2] = -1;
     struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
     if (c && c->cmsg_type == SCM_RIGHTS) {
         size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        memcpy(fds, CMSG_DATA(c), (count < STDIO_FDS ? count : STDIO_FDS) * sizeof(int));
+        memcpy(fds, CMSG_DATA(c), (count < ZYGOTE_FDS ? count : ZYGOTE_FDS) * sizeof(int));
     }
     return n > 0 ? (size_t)n : 0;
 }
@@ -167,7 +166,7 @@ static void be_more_killable(void)
     close(fd);
 }
 
-static struct zygote_child enter(const union packet *packet)
+static struct zygote_child enter(const union packet *packet, int page_fd)
 {
     const struct zygote_record *r = &packet->record;
     const char *dir = packet->bytes + sizeof *r, *env = dir + r->dir_bytes;
@@ -188,12 +187,14 @@ static struct zygote_child enter(const union packet *packet)
     setvbuf(stdout, line_buffer, _IOLBF, sizeof line_buffer);
     close(self.control);
     self.control = -1;
-    struct zygote_child child = {.node = r->node, .proc = r->proc, .token = r->token};
+    struct zygote_child child = {.node = r->node, .proc = r->proc, .token = r->token,
+                                 .threads = r->threads, .thread_names = r->thread_names,
+                                 .page_fd = page_fd};
     memcpy(child.dir, dir, r->dir_bytes);
     return child;
 }
 
-static struct zygote_child be_worker(const union packet *packet, const int fds[STDIO_FDS],
+static struct zygote_child be_worker(const union packet *packet, const int fds[ZYGOTE_FDS],
                                      pid_t zygote)
 {
     show_proc(packet->record.proc);
@@ -201,16 +202,16 @@ static struct zygote_child be_worker(const union packet *packet, const int fds[S
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != zygote)
         _exit(127);     /* it died between the fork and the line above */
-    if (dup2(fds[0], STDOUT_FILENO) < 0 || dup2(fds[1], STDERR_FILENO) < 0)
+    if (dup2(fds[1], STDOUT_FILENO) < 0 || dup2(fds[2], STDERR_FILENO) < 0)
         give_up("cannot take standard output");
-    close(fds[0]);
     close(fds[1]);
+    close(fds[2]);
     close(self.signals);
     free(self.workers);
     self.workers = NULL;
     self.count = self.cap = 0;
     sigprocmask(SIG_SETMASK, &self.old_mask, NULL);
-    return enter(packet);
+    return enter(packet, fds[0]);
 }
 
 /* ---- the zygote -------------------------------------------------------------------- */
@@ -241,11 +242,11 @@ static bool reserve_worker(void)
 }
 
 /* True in the child. */
-static bool on_fork(const struct zygote_record *r, const int fds[STDIO_FDS])
+static bool on_fork(const struct zygote_record *r, const int fds[ZYGOTE_FDS])
 {
     struct zygote_record answer = {.version = ZYGOTE_VERSION, .proc = r->proc};
     pid_t pid = -1;
-    if (fds[0] < 0 || fds[1] < 0)
+    if (fds[0] < 0 || fds[1] < 0 || fds[2] < 0)
         errno = EMFILE;     /* the kernel had no room here for what was sent */
     else if (!reserve_worker())
         errno = ENOMEM;
@@ -333,7 +334,7 @@ static void prepare(void)
 static struct zygote_child serve_once(void)
 {
     union packet packet;
-    int fds[STDIO_FDS];
+    int fds[ZYGOTE_FDS];
     size_t len = hear(&packet, fds);
     if (len == 0)
         _exit(0);   /* the node changed its mind */
@@ -341,7 +342,7 @@ static struct zygote_child serve_once(void)
         errno = EPROTO;
         give_up("the node sent a record that this program does not know");
     }
-    return enter(&packet);
+    return enter(&packet, fds[0]);
 }
 
 struct zygote_child zygote_serve(void)
@@ -361,7 +362,7 @@ struct zygote_child zygote_serve(void)
         if (!p[0].revents)
             continue;
         union packet packet;
-        int fds[STDIO_FDS];
+        int fds[ZYGOTE_FDS];
         size_t len = hear(&packet, fds);
         if (len == 0)
             end();
@@ -370,7 +371,7 @@ struct zygote_child zygote_serve(void)
             return be_worker(&packet, fds, zygote);
         if (valid && packet.record.kind == ZYGOTE_KILL)
             on_kill(&packet.record);
-        for (int i = 0; i < STDIO_FDS; i++)
+        for (int i = 0; i < ZYGOTE_FDS; i++)
             if (fds[i] >= 0)
                 close(fds[i]);
     }

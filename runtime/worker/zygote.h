@@ -9,11 +9,11 @@
  *   COVEY_WORKER=FD   be one worker: its record waits on FD
  *
  *   zygote --READY threads------------------------------> node
- *   zygote <--FORK node proc token dir env + stdout, stderr--- node
+ *   zygote <--FORK node proc token dir env + page, out, err---- node
  *   zygote --FORKED proc pid | FORK_FAILED proc errno---> node
  *   zygote <--KILL proc signal--------------------------- node
  *   zygote --EXITED proc pid status---------------------> node
- *   worker <--FORK node proc token dir env-------------------- node   (COVEY_WORKER)
+ *   worker <--FORK node proc token dir env + page------------- node   (COVEY_WORKER)
  *
  * One record a packet: struct zygote_record, then the directory and the
  * environment.  Both ends may be of different builds, so it has a version and
@@ -33,10 +33,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ZYGOTE_VERSION 1u
+#define ZYGOTE_VERSION 2u
 #define ZYGOTE_ENV "COVEY_ZYGOTE"
 #define ZYGOTE_WORKER_ENV "COVEY_WORKER"
 #define ZYGOTE_PACKAGE_ENV "COVEY_PACKAGE"  /* hash of what runs, 32 hex digits, for submits of its own */
+#define ZYGOTE_FDS 3                    /* of a FORK: the page (io/page.h), stdout, stderr */
 #define ZYGOTE_DIR_MAX 512u             /* with the NUL */
 #define ZYGOTE_ADDED_ENV_MAX 16384u
 #define ZYGOTE_OOM_SCORE_ADJ 500        /* of workers; raising it needs no privilege */
@@ -54,6 +55,7 @@ struct zygote_record {
     uint32_t dir_bytes;     /* FORK: directory with its NUL, after this struct ... */
     uint32_t env_bytes;     /* ... then "K=V", each with its NUL */
     uint32_t node;          /* FORK: the node's number */
+    uint32_t threads, thread_names; /* FORK: as of threads_init() */
     uint64_t token;
 };
 #define ZYGOTE_RECORD_MAX (sizeof(struct zygote_record) + ZYGOTE_DIR_MAX + ZYGOTE_ADDED_ENV_MAX)
@@ -62,8 +64,10 @@ struct zygote_child {
     /* The worker's address: it can bind its socket before it says hello, so that
      * who hears of it connects at once. */
     uint32_t node, proc;
+    uint32_t threads, thread_names; /* as of threads_init() */
     uint64_t token;         /* of the hello at the door of ... */
     char dir[ZYGOTE_DIR_MAX];
+    int page_fd;            /* the caller's; -1: none came */
 };
 
 /* Was this process started by a node?  Checks that the marker names a unix

@@ -263,7 +263,7 @@ static void check_sizes(covey *c)
     void *room;
     covey_ref ref;
     check_fails(c, covey_put(c, "x", SIZE_MAX), COVEY_ETOOBIG, "", "put SIZE_MAX");
-    check_fails(c, covey_put(c, "x", SIZE_MAX / 2), COVEY_ETOOBIG, "", "put SIZE_MAX / 2");
+    check_fails(c, covey_put(c, "x", SIZE_MAX / 2), COVEY_ETOOBIG, "larger --store", "put SIZE_MAX / 2");
     check_fails(c, covey_put(c, NULL, 8), COVEY_EINVAL, "NULL", "put NULL");
     check_fails(c, covey_put_object(c, NULL, NULL), COVEY_EINVAL, "packed", "put an object of no type");
     check_status(covey_create(c, SIZE_MAX, &room, &ref), COVEY_ETOOBIG, "create SIZE_MAX");

@@ -545,6 +545,38 @@ static void check_store_full(void)
     covey_close(&c);
 }
 
+/* One small object lives in each extent, and half the store is wanted. */
+static void check_store_fragmented(void)
+{
+    enum { IN_EXTENT = 4, COUNT = PIECES * IN_EXTENT };
+    static char bytes[STORE_BYTES / 2];
+    static covey_ref refs[COUNT];
+    covey *c = check_open((covey_open_opts){.store_bytes = STORE_BYTES});
+    int n = 0;
+    covey_status status = COVEY_OK;
+    covey_value value;
+    while (n < COUNT && status == COVEY_OK) {
+        refs[n] = covey_put(c, bytes, PIECE_BYTES / IN_EXTENT - 4096);
+        status = covey_get(c, refs[n++], CHECK_GET_MS, &value);
+    }
+    check_status(status, COVEY_ESTOREFULL, "a store full of small objects");
+    covey_release(c, refs[--n]);
+    for (int i = 0; i < n; i++)
+        if (i % IN_EXTENT)
+            covey_release(c, refs[i]);
+    round_trip(c);
+    covey_ref half = covey_put(c, bytes, sizeof bytes);
+    check_fails(c, half, COVEY_EFRAGMENTED, "it is fragmented", "one live object in each extent");
+    check_fails(c, half, COVEY_EFRAGMENTED, " live objects of about ", "and who keeps it is told");
+    covey_release(c, half);
+    for (int i = 0; i < n; i += IN_EXTENT)
+        covey_release(c, refs[i]);
+    round_trip(c);
+    half = covey_put(c, bytes, sizeof bytes);
+    check_status(covey_get(c, half, CHECK_GET_MS, &value), COVEY_OK, "room again once those are gone");
+    covey_close(&c);
+}
+
 /* ---- messages ------------------------------------------------------------------------------------------ */
 
 COVEY_TASK(post_many, "i64 str -> i64")
@@ -828,6 +860,7 @@ int main(void)
     check_keep();
     check_priorities();
     check_store_full();
+    check_store_fragmented();
     check_nothing_left("after close");
     return check_end();
 }

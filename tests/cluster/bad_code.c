@@ -360,11 +360,15 @@ static const struct deed {
 
 /* ---- tasks ---------------------------------------------------------------------------- */
 
-/* The deed, and an object of the program's that some deeds touch. */
+/* The deed, and an object of the program's that some deeds touch.  One that is to
+ * be cancelled asks first: what was answered has arrived, but a post is still on
+ * its way, in the process's own threads and sockets, when the deed stops them. */
 COVEY_TASK(misbehave, "i64 bytes -> i64")
 {
-    (void)covey_post(ctx, "", 0);
-    return deeds[covey_arg_i64(ctx, 0)].fn(ctx);
+    const struct deed *d = &deeds[covey_arg_i64(ctx, 0)];
+    if (d->mercy == CANCEL)
+        (void)covey_ask(ctx, "", 0, CHECK_GET_MS, NULL, NULL);
+    return d->fn(ctx);
 }
 
 /* Holds its CPU, says that it does, and ends when the file exists. */
@@ -392,7 +396,8 @@ static void set_go(bool go)
 static bool says_it_runs(covey *c, covey_ref ref)
 {
     covey_message m;
-    return covey_next_message(c, ref, CHECK_GET_MS, &m) == COVEY_OK;
+    return covey_next_message(c, ref, CHECK_GET_MS, &m) == COVEY_OK
+           && (m.question == 0 || covey_answer(c, &m, "", 0) == COVEY_OK);
 }
 
 /* No bytes that do things to a terminal, and nothing that is not UTF-8. */
@@ -407,9 +412,10 @@ static bool is_readable(const char *text)
 static void check_end_of(covey *c, const struct deed *d, covey_ref ref)
 {
     char name[128];
-    int64_t value = 0, start = check_now_ms();
-    if (d->mercy == CANCEL && says_it_runs(c, ref))
+    int64_t value = 0;
+    if (d->mercy == CANCEL && check(says_it_runs(c, ref), "%s: it runs", d->name))
         covey_cancel(c, ref, &(covey_cancel_opts){.size = sizeof(covey_cancel_opts), .grace_ms = GRACE_MS});
+    int64_t start = check_now_ms();
     covey_status status = covey_get_i64(c, ref, END_MS, &value);
     const char *why = covey_why(c, ref);
     snprintf(name, sizeof name, "%s: %s", d->name, d->status == COVEY_OK ? "ends well" : "fails, and says why");

@@ -2,13 +2,14 @@
  *
  *     [KILLS=N] [SEED=N] kill9 [N]
  *
- * N times (KILLS_DEFAULT): a client of its own process opens a cluster of two
- * CPUs and loads it: short tasks, nested ones, tasks that take and return store
- * objects, a command with a child that sleeps.  At a random moment one process
- * gets SIGKILL.  What must hold then is in the table of victims below: how the
- * client's gets end, and by when.  And each time, when the client has closed or
- * is dead: no process of the cluster is left, no file or socket, and the client
- * has neither its mappings nor its descriptors any more.
+ * N times (else KILLS_DEFAULT, as far as they fit into TIME_MS): a client of its
+ * own process opens a cluster of two CPUs and loads it: short tasks, nested ones,
+ * tasks that take and return store objects, a command with a child that sleeps.
+ * At a random moment one process gets SIGKILL.  What must hold then is in the
+ * table of victims below: how the client's gets end, and by when.  And each time,
+ * when the client has closed or is dead: no process of the cluster is left, no
+ * file or socket, and the client has neither its mappings nor its descriptors any
+ * more.
  *
  * A private cluster ends with any of its daemons, so that the head's death is
  * tried on one that `covey start` made, where tasks are to go on.  There, the
@@ -23,10 +24,11 @@
 
 #include "check.h"
 
-#define KILLS_DEFAULT 40
+#define KILLS_DEFAULT 200
+#define TIME_MS 60000           /* the default number fits on two CPUs with little else to do */
 #define ROLE_ENV "KILL9_ROLE"   /* see client_main(); unset: the test itself */
 #define NAME "kill9"            /* of the cluster that `covey start` makes */
-#define DELAY_MS_MAX 120        /* from the loaded cluster to the kill: it is busy for longer */
+#define DELAY_MS_MAX 100        /* from the loaded cluster to the kill: it is busy for longer */
 #define STARTUP_MS_MAX 200      /* from the client's beginning to its kill */
 #define END_MS 5000             /* for gets to end, and for remains to go */
 #define SHORT_TASKS 16
@@ -34,7 +36,10 @@
 #define NESTED_CHILDREN 4
 #define OBJECT_TASKS 4
 #define OBJECT_BYTES (256u * 1024)
-#define TASK_MS 10
+#define TASK_MS 7
+#define COMMAND_FOR_EVER "1000" /* seconds: longer than any test */
+#define COMMAND_LONG "0.12"     /* longer than DELAY_MS_MAX */
+#define COMMAND_SHORT "0.01"
 #define TASKS (SHORT_TASKS + NESTED_TASKS + OBJECT_TASKS)
 
 /* What the client says on its pipe, and its exit status. */
@@ -99,11 +104,13 @@ static int64_t nested_sum(int64_t n)
     return 2 * NESTED_CHILDREN * n + NESTED_CHILDREN * (NESTED_CHILDREN - 1);
 }
 
-/* With @stay, the command's child would sleep longer than any test. */
-static void load_submit(covey *c, struct load *l, bool stay)
+/* @seconds: how long the command's child sleeps. */
+static void load_submit(covey *c, struct load *l, const char *seconds)
 {
+    char script[64];
     static unsigned char bytes[OBJECT_BYTES];
-    const char *argv[] = {"sh", "-c", stay ? "sleep 1000 & wait" : "sleep 0.2 & wait", NULL};
+    const char *argv[] = {"sh", "-c", script, NULL};
+    snprintf(script, sizeof script, "sleep %s & wait", seconds);
     l->object = covey_put(c, bytes, sizeof bytes);
     l->command = covey_submit_command(
         c, &(covey_command){.size = sizeof(covey_command), .argv = argv},
@@ -224,12 +231,12 @@ static int client_main(const char *role)
         return ENDED_UNOPENED;
     }
     struct load l;
-    load_submit(c, &l, strcmp(role, "start") == 0);
+    load_submit(c, &l, strcmp(role, "start") == 0 ? COMMAND_FOR_EVER : COMMAND_LONG);
     say(SAYS_LOADED);
     int end = load_get(c, &l);
     load_release(c, &l);
     if (strcmp(role, "bear") == 0 && end == ENDED_WELL) {
-        load_submit(c, &l, false);
+        load_submit(c, &l, COMMAND_SHORT);
         end = load_get(c, &l);
         load_release(c, &l);
     }
@@ -456,13 +463,15 @@ int main(int argc, char **argv)
     if (role)
         return client_main(role);
     check_begin();
-    uint64_t kills = number_from(argc > 1 ? argv[1] : getenv("KILLS"), KILLS_DEFAULT);
+    const char *told = argc > 1 ? argv[1] : getenv("KILLS");
+    uint64_t kills = number_from(told, KILLS_DEFAULT);
+    int64_t until = told ? INT64_MAX : check_now_ms() + TIME_MS;
     uint64_t seed = number_from(getenv("SEED"), (uint64_t)time(NULL) ^ (uint64_t)getpid() << 32);
     random_state = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
     check_note("SEED=%llu", (unsigned long long)seed);
-    unsigned offset = random_below(KINDS);
-    for (unsigned i = 0; i < kills && checks.failures == 0; i++)
-        check_kill(i + 1, (enum kind)((i + offset) % KINDS));
-    check(kills > 0, "something was killed");
+    unsigned offset = random_below(KINDS), killed = 0;
+    for (; killed < kills && check_now_ms() < until && checks.failures == 0; killed++)
+        check_kill(killed + 1, (enum kind)((killed + offset) % KINDS));
+    check(killed > 0, "something was killed");
     return check_end();
 }

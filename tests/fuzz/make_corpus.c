@@ -1,6 +1,6 @@
 /* make_corpus.c - write the seeds from which fuzzing starts.
  *
- *     make_corpus DIR     fills DIR/wire, DIR/value and DIR/frame
+ *     make_corpus DIR     fills DIR/wire, DIR/value, DIR/frame and DIR/sweep_file
  *
  * Always the same files: contents come from one fixed seed.  Names that begin
  * with "bad-" hold what must be refused.  Run it again after a message
@@ -234,6 +234,55 @@ static void make_frames(void)
     write_seed("frame", "bad-flags", frame, FRAME_HEADER);
 }
 
+/* ---- sweep files ---------------------------------------------------------------- */
+
+#define SWEEP_HEAD "method: random\nmetric: {name: loss}\n"
+
+static const struct { const char *name, *text; } SWEEP_FILES[] = {
+    {"wandb", "program: train.py\nmethod: bayes\nrun_cap: 50\nmetric: {name: loss, goal: minimize, target: 0.1}\n"
+     "parameters:\n  lr: {distribution: log_uniform, min: -9.2, max: -2.3}\n  epochs: {value: 27}\n"
+     "  opt:\n    parameters:\n      kind: {values: [sgd, adam], probabilities: [0.3, 0.7]}\n"
+     "      momentum: {min: 0.0, max: 1}\n"
+     "early_terminate: {type: hyperband, min_iter: 3, s: 2, eta: 3}\n"
+     "command: ['${env}', '${interpreter}', '${program}', '${args}', 'x=${now:%Y}', '${envvar:HOME}/x']\n"},
+    {"covey", SWEEP_HEAD "parameters:\n  a: {values: [x, y]}\n  b: {min: 1, max: 5}\n"
+     "covey:\n  scheduler: {type: asha, max_iter: 81, min_iter: 1, eta: 3, brackets: 2}\n"
+     "  search: {type: tpe, startup: 5, candidates: 24, univariate: true, constant_liar: no}\n"
+     "  resources: {cpus: 1, gpus: 0.5, memory: 2GiB, gpu_memory: 1G, tpu: 2}\n  parallel: 8\n  seed: 1\n"
+     "  count: 10\n  time: 2h30m\n  trial_time: 90\n  grace: 30s\n  leave: 5s\n  retries: 2\n  checkpoints: 3\n"
+     "  cwd: trial\n  report: stdout\n  wandb: off\n  storm: 3\n  when: {b: {a: [x]}}\n"
+     "  points: [{a: x, b: 2}, {a: y}]\n"},
+    {"pbt", SWEEP_HEAD "parameters: {a: {distribution: q_uniform, min: 0, max: 10, q: 0.5}}\n"
+     "covey: {scheduler: {type: pbt, population: 8, interval: 5, burn_in: 2, quantile: 0.2, resample: 0.3, "
+     "factors: [1.2, 0.8]}}\n"},
+    {"distributions", SWEEP_HEAD "parameters:\n  a: {distribution: q_log_uniform_values, min: 1, max: 9, q: 2}\n"
+     "  b: {distribution: inv_log_uniform, min: 0, max: 2}\n  c: {distribution: q_normal, mu: 1, sigma: 2}\n"
+     "  d: {distribution: log_normal}\n  e: {distribution: beta, a: 2, b: 3}\n"
+     "  f: {distribution: inv_log_uniform_values, min: 1, max: 2}\n"
+     "  g: {values: [[1, 2.5], {k: v}, null, 1e-5, 0x1f, 1:30, .5, yes]}\n"},
+    {"grid", "method: grid\nparameters: &p {a: {values: [1, 2, 2]}, b: {min: 1, max: 3}}\n"
+     "covey: {when: {b: {a: 1}}, search: grid, scheduler: none}\n"},
+    {"aliases", "method: grid\nparameters:\n  a: &x {values: &v [1, 2]}\n  b: *x\n  c: {<<: *x}\n  d: {<<: [*x, *x]}\n"
+     "  e: {values: *v}\n"},
+    {"text", "method: \"random\"\nname: |\n  long\n  text\nparameters: {a: {value: !!str 5}, b: {value: 'it''s'}}\n"},
+    {"bad-tab", "a:\n\tb: 1\n"},
+    {"bad-twice", "method: grid\nmethod: grid\n"},
+    {"bad-circle", "a: &x [*x]\n"},
+    {"bad-range", "method: random\nparameters: {a: {min: 2, max: 1}}\n"},
+    {"bad-two-documents", "a: 1\n--- \nb: 1\n"},
+    {"bad-empty", ""},
+};
+
+static void make_sweep_files(void)
+{
+    for (size_t i = 0; i < sizeof(SWEEP_FILES) / sizeof(SWEEP_FILES[0]); i++)
+        write_seed("sweep_file", SWEEP_FILES[i].name, SWEEP_FILES[i].text, strlen(SWEEP_FILES[i].text));
+    static const char bomb[] = "a: &a [x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a]\n"
+        "c: &c [*b, *b, *b, *b, *b, *b, *b, *b]\nd: &d [*c, *c, *c, *c, *c, *c, *c, *c]\n"
+        "e: &e [*d, *d, *d, *d, *d, *d, *d, *d]\nf: &f [*e, *e, *e, *e, *e, *e, *e, *e]\n";
+    write_seed("sweep_file", "bad-bomb", bomb, strlen(bomb));
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -244,9 +293,11 @@ int main(int argc, char **argv)
     make_directory("wire");
     make_directory("value");
     make_directory("frame");
+    make_directory("sweep_file");
     make_wire_messages();
     make_wire_bombs();
     make_values();
     make_frames();
+    make_sweep_files();
     return 0;
 }

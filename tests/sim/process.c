@@ -42,7 +42,8 @@ static void on_kill_self(void *io, struct exec_task *task)
 static void on_drop_result(void *io, const struct place *place) { process_free_place(io, place); }
 static void on_wake(void *io) { (void)io; }
 static int64_t on_unix_ms(void *io) { return ((struct process *)io)->w->now / MS_NS; }
-static const struct exec_ops exec_ops = {on_send, on_exec_cancel, on_kill_self, on_drop_result, on_wake, on_unix_ms};
+static const struct exec_ops exec_ops = {on_send, on_exec_cancel, on_kill_self, on_drop_result, on_wake, on_unix_ms,
+                                         NULL};
 
 /* ---- messages ----------------------------------------------------------------------- */
 

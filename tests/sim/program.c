@@ -509,7 +509,7 @@ static void cancel_children(struct process *p)
         bool due = f->cancel_children;
         f->cancel_children = false;
         if (due)
-            owner_cancel_children(p->owner, f->number, 50, p->w->now);
+            owner_cancel_children(p->owner, f->number, p->w->now);
     }
 }
 

@@ -149,7 +149,7 @@ static void on_drop(void *io, const struct place *place)
 static void on_wake(void *io) { (void)io; say("wake\n"); }
 static int64_t on_unix_ms(void *io) { (void)io; return 1700000000000; }
 
-static const struct exec_ops ops = {on_send, on_cancel, on_kill_self, on_drop, on_wake, on_unix_ms};
+static const struct exec_ops ops = {on_send, on_cancel, on_kill_self, on_drop, on_wake, on_unix_ms, NULL};
 
 /* ---- events ------------------------------------------------------------- */
 

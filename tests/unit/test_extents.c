@@ -126,13 +126,19 @@ static void test_fragmented(void **state)
     want(f, 1, 100, 1);
     assert_int_equal(f->refusal.status, COVEY_ESTOREFULL);
     assert_int_equal(f->refusal.free_bytes, 0);
-    /* One live object stays in every extent: nothing is free, however little
-     * lives. */
+    assert_int_equal(f->refusal.held_extents, 8);
+    assert_int_equal(f->refusal.live_bytes, 8 * EXTENT_BYTES); /* nothing is dead */
+    /* One live object stays in every extent: nothing is free, and hardly
+     * anything lives. */
     for (uint32_t i = 0; i < 8; i++)
         model_free(f, m[i], 0);
     want(f, 1, 101, 36);
-    assert_int_equal(f->refusal.status, COVEY_ESTOREFULL);
+    assert_int_equal(f->refusal.status, COVEY_EFRAGMENTED);
     assert_int_equal(f->refusal.free_bytes, 0);
+    assert_int_equal(f->refusal.held_extents, 8);
+    assert_int_equal(f->refusal.held_bytes, 8 * EXTENT_BYTES);
+    assert_int_equal(f->refusal.live_objects, 8);
+    assert_int_equal(f->refusal.live_bytes, 8 * object_stride(1000));
     /* Every other extent ends: half of the store is free, in pieces. */
     for (uint32_t i = 0; i < 8; i++)
         if (m[i]->extent / 8 % 2)
@@ -142,7 +148,10 @@ static void test_fragmented(void **state)
     assert_int_equal(f->refusal.status, COVEY_EFRAGMENTED);
     assert_int_equal(f->refusal.free_bytes, 4 * EXTENT_BYTES);
     assert_int_equal(f->refusal.largest_bytes, EXTENT_BYTES);
-    want(f, 1, 103, 33);
+    want(f, 1, 103, 33); /* more than is free, but not more than is dead */
+    assert_int_equal(f->refusal.status, COVEY_EFRAGMENTED);
+    assert_int_equal(f->refusal.live_objects, 4);
+    want(f, 1, 107, 64); /* all would have to go */
     assert_int_equal(f->refusal.status, COVEY_ESTOREFULL);
     want(f, 1, 104, 72);
     assert_int_equal(f->refusal.status, COVEY_ETOOBIG);
@@ -151,6 +160,61 @@ static void test_fragmented(void **state)
     assert_int_equal(f->refusal.status, COVEY_ETOOBIG);
     lent(f, 1, 106, 8);
     compare(f);
+    fixture_free(f);
+}
+
+/* What is lent is its writer's, and what all lives cannot be released in part. */
+static void test_full_is_not_fragmented(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(24);
+    struct model *whole = lent(f, 1, 1, 7), *open = lent(f, 2, 2, 8), *half = lent(f, 1, 3, 8);
+    assert_true(write_object(f, whole, proc_addr(1), 1000, true));
+    model_close(f, whole);
+    assert_true(write_object(f, open, proc_addr(2), 1000, true));
+    for (uint32_t i = 0; i < 2; i++)
+        assert_true(write_object(f, half, proc_addr(1), EXTENT_BYTES / 2 - OBJECT_ALIGN, true));
+    model_close(f, half);
+    model_free(f, half, 1);
+    want(f, 1, 4, 4);
+    assert_int_equal(f->refusal.status, COVEY_EFRAGMENTED);
+    assert_int_equal(f->refusal.live_bytes, 7 * ARENA_BLOCK + EXTENT_BYTES / 2);
+    want(f, 1, 5, 5);
+    assert_int_equal(f->refusal.status, COVEY_ESTOREFULL);
+    model_free(f, open, 0);
+    want(f, 1, 6, 5);
+    assert_int_equal(f->refusal.status, COVEY_ESTOREFULL);
+    compare(f);
+    fixture_free(f);
+}
+
+/* Of thousands of objects in one extent only the first are looked at. */
+static void test_live_bytes_of_many_objects(void **state)
+{
+    (void)state;
+    enum { COUNT = 4096 };
+    struct fixture *f = fixture_new(9);
+    struct model *m = lent(f, 1, 1, 8);
+    uint64_t offset = (uint64_t)m->extent * ARENA_BLOCK;
+    for (uint32_t i = 0; i < COUNT; i++, offset += object_stride(100))
+        *header_at(f, offset) = (struct object_header){
+            .state = OBJECT_SEALED ^ m->gen, .gen = m->gen, .size = 100, .seq = i + 1, .node = NODE,
+            .proc = 1, .ordinal = i,
+        };
+    extents_close(f->x, proc_addr(1), m->extent, m->gen, COUNT, (struct span){NULL, 0});
+    for (uint32_t i = 0; i < COUNT - 1; i += 2)
+        extents_object_free(f->x, m->extent, m->gen, i);
+    want(f, 1, 2, 1);
+    assert_int_equal(f->refusal.status, COVEY_EFRAGMENTED);
+    assert_int_equal(f->refusal.live_bytes, COUNT / 2 * object_stride(100));
+    for (uint32_t i = 1; i < COUNT - 1; i += 2)
+        extents_object_free(f->x, m->extent, m->gen, i);
+    want(f, 1, 3, 1); /* the last one alone */
+    assert_int_equal(f->refusal.live_bytes, object_stride(100));
+    *header_at(f, (uint64_t)m->extent * ARENA_BLOCK) = (struct object_header){.state = 0};
+    extents_object_free(f->x, m->extent, m->gen, COUNT - 1);
+    assert_int_equal(extents_stats(f->x).closed, 0);
+    m->state = MODEL_NONE;
     fixture_free(f);
 }
 
@@ -585,6 +649,8 @@ int main(void)
         cmocka_unit_test(test_closes_by_others_do_nothing),
         cmocka_unit_test(test_lying_close),
         cmocka_unit_test(test_fragmented),
+        cmocka_unit_test(test_full_is_not_fragmented),
+        cmocka_unit_test(test_live_bytes_of_many_objects),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_waits_for_pages_under_way),
         cmocka_unit_test(test_budget_shrinks),

@@ -28,6 +28,14 @@
 #define DEADLINE_MS 5000
 #define GONE_MS 2000
 
+/* Of vfork() ThreadSanitizer makes a fork: what failed in the child is not heard,
+ * and a signal may come before the program runs. */
+#if defined(__SANITIZE_THREAD__)
+#define VFORK_IS_FORK true
+#else
+#define VFORK_IS_FORK false
+#endif
+
 struct fixture {
     char dir[64];
     struct keeper *keeper;
@@ -142,6 +150,8 @@ static void test_output_and_status(void **state)
 static void test_signal(void **state)
 {
     struct fixture *f = *state;
+    if (VFORK_IS_FORK)
+        skip();
     assert_int_equal(spawn(f, 1, 0, "kill -SEGV $$"), COVEY_OK);
     spawned(f, 1);
     int status = exited(f, 1);
@@ -175,6 +185,8 @@ static void test_clean_start(void **state)
 static void test_exec_failure(void **state)
 {
     struct fixture *f = *state;
+    if (VFORK_IS_FORK)
+        skip();
     struct keeper_spawn s = {.id = 9, .path = "/nonexistent/program", .argv = span_of("x", 2),
                              .out_fd = f->out[1], .err_fd = f->err[1], .control_fd = f->control[1]};
     assert_int_equal(keeper_spawn(f->keeper, &s), COVEY_OK);

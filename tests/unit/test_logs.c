@@ -253,6 +253,115 @@ static void test_query(void **state)
     buf_fini(&cells);
 }
 
+/* @text: each line with its position, '|' for the NUL behind. */
+static void task_is(struct fixture *f, struct printed printed, uint64_t after, uint32_t limit, const char *text)
+{
+    struct buf cells;
+    uint64_t left_out;
+    buf_init(&cells);
+    assert_int_equal(logs_query_task(f->logs, 3, &printed, after, limit, &cells, &left_out), COVEY_OK);
+    for (size_t i = 0; i < cells.len; i++)
+        if (cells.data[i] == 0)
+            cells.data[i] = '|';
+    buf_append(&cells, "", 1);
+    assert_string_equal((const char *)cells.data, text);
+    buf_fini(&cells);
+}
+
+static void test_task(void **state)
+{
+    struct fixture *f = *state;
+    struct buf cells;
+    uint64_t left_out;
+    print(f, false, "a one\n", 6);
+    print(f, true, "a bad\n", 6);
+    print(f, false, "a two\nb one\nb tw", 16);
+    print(f, true, "b bad\n", 6);
+    print(f, false, "o\nc", 3);
+    struct printed a = {0, 12, 0, 6}, b = {12, 24, 6, 12}, c = {24, 25, 12, 12}, nothing = {12, 12, 6, 6};
+    for (int dead = 0; dead < 2; dead++) {
+        task_is(f, a, 0, 0, "6 a one|12 a bad|18 a two|");
+        task_is(f, a, 0, 2, "12 a bad|18 a two|");
+        task_is(f, a, 6, 0, "12 a bad|18 a two|");
+        task_is(f, a, 18, 0, "");
+        task_is(f, b, 0, 0, "24 b one|30 b bad|36 b two|");
+        task_is(f, c, 0, 0, "37 c|");         /* alive: not in the file yet */
+        task_is(f, nothing, 0, 0, "");
+        /* One that runs, or died: all from there on, whole lines while it runs. */
+        c.out_end = c.err_end = UINT64_MAX;
+        task_is(f, c, 0, 0, dead ? "37 c|" : "");
+        c.out_end = 25;
+        if (!dead)
+            log_finish(f->log, f->now);
+        log_close(&f->log);
+    }
+    buf_init(&cells);
+    assert_int_equal(logs_query_task(f->logs, 4, &a, 0, 0, &cells, &left_out), COVEY_EUNKNOWN);
+    buf_fini(&cells);
+}
+
+/* Lines that were broken here, text that was dropped, files put aside: a task's
+ * bytes are still its own. */
+static void test_task_over_files(void **state)
+{
+    struct fixture *f = *state;
+    enum { CHUNK = 64 * 1024 };
+    char *chunk = malloc(CHUNK);
+    struct buf cells;
+    uint64_t left_out, sent = 0;
+    memset(chunk, 'r', CHUNK);
+    while (sent < 3 * (uint64_t)LOG_BYTES_MAX) {
+        f->now += 1 * SECOND_NS;
+        print(f, false, chunk, CHUNK - 1);      /* no newline: broken */
+        print(f, true, "error\n", 6);
+        print(f, false, "\n", 1);
+        sent += CHUNK;
+    }
+    print(f, false, "mine\n", 5);
+    print(f, false, "theirs\n", 7);
+    struct printed mine = {sent, sent + 5, 0, 0}, before = {sent - CHUNK, sent, 0, 0}, first = {0, CHUNK, 0, 0};
+    buf_init(&cells);
+    assert_int_equal(logs_query_task(f->logs, 3, &mine, 0, 0, &cells, &left_out), COVEY_OK);
+    assert_string_equal(strchr((const char *)cells.data, ' '), " mine");
+    assert_int_equal(strlen((const char *)cells.data) + 1, cells.len);
+    buf_reset(&cells);
+    assert_int_equal(logs_query_task(f->logs, 3, &before, 0, 0, &cells, &left_out), COVEY_OK);
+    size_t r = 0;
+    for (size_t i = 0; i < cells.len; i++)
+        r += cells.data[i] == 'r';
+    assert_int_equal(r, CHUNK - 1);
+    assert_null(memchr(cells.data, 'o', cells.len));
+    buf_reset(&cells);
+    assert_int_equal(logs_query_task(f->logs, 3, &first, 0, 0, &cells, &left_out), COVEY_OK);
+    assert_int_equal(cells.len, 0);             /* its file is gone */
+    buf_fini(&cells);
+    free(chunk);
+}
+
+static void test_task_that_runs_is_found(void **state)
+{
+    struct fixture *f = *state;
+    struct page_user user;
+    struct printed printed;
+    uint32_t worker;
+    uint64_t number = 5;
+    page_user_open(&user, log_take_page(f->log));
+    assert_int_equal(log_take_page(f->log), -1);
+    print(f, false, "x\n", 2);
+    assert_false(logs_find_running(f->logs, 9, number, &worker, &printed));
+    user.printed[0] = 2;
+    page_run(&user, (struct addr){1, 9, 0, 0}, number << 28 | 3, 1);
+    assert_true(logs_find_running(f->logs, 9, number, &worker, &printed));
+    assert_int_equal(worker, 3);
+    assert_int_equal(printed.out_begin, 2);
+    assert_false(logs_find_running(f->logs, 8, number, &worker, &printed));
+    log_close(&f->log);                 /* it died of it */
+    assert_true(logs_find_running(f->logs, 9, number, &worker, &printed));
+    page_free(&user.page);
+    close(user.streams[0]);
+    close(user.streams[1]);
+}
+
 static void test_old_logs_are_kept_once(void **state)
 {
     struct fixture *f = *state;
@@ -298,6 +407,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_flood, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rotation, setup, teardown),
         cmocka_unit_test_setup_teardown(test_query, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_task, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_task_over_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_task_that_runs_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(test_old_logs_are_kept_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_files_are_bounded, setup, teardown),
     };

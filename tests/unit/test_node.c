@@ -772,6 +772,36 @@ static void test_a_resume_recalls(void **state)
     world_close(w);
 }
 
+/* A worker that waited for its tasks goes on although their leases, which linger,
+ * are no more than its share beside the lease that its parent has without a CPU. */
+static void test_a_resume_recalls_what_the_worker_lent(void **state)
+{
+    (void)state;
+    struct world *w = open_world(1, 8);
+    struct addr a = world_owner(w, 1);
+    world_class(w, a, 2, 1, CPU(0));
+    world_want(w, a, 2, 1);
+    world_hello(w);
+    (void)world_granted(w, a);
+    world_want(w, a, 1, 1);
+    world_hello(w);
+    struct addr parent = world_granted(w, a).worker;
+    world_blocked(w, parent, 1);
+    world_package(w, parent, 1);
+    world_class(w, parent, 1, 1, CPU(1));
+    world_want(w, parent, 1, 1);
+    world_hello(w);
+    struct msg_lease_grant child = world_granted(w, parent);
+    world_unblocked(w, parent, 2);
+    world_pass_time(w, 10 * MS_NS);
+    const struct msg *m = world_take(w, parent, MSG_LEASE_RECALL);
+    assert_non_null(m);
+    assert_int_equal(m->u.lease_recall.lease, child.lease);
+    world_return(w, parent, child.lease);
+    assert_non_null(world_take(w, parent, MSG_RESUME));
+    world_close(w);
+}
+
 static void test_blocked_again_before_the_resume(void **state)
 {
     (void)state;
@@ -934,6 +964,7 @@ int main(void)
         cmocka_unit_test(test_old_versions_do_nothing),
         cmocka_unit_test(test_unblocked_without_a_lease),
         cmocka_unit_test(test_a_resume_recalls),
+        cmocka_unit_test(test_a_resume_recalls_what_the_worker_lent),
         cmocka_unit_test(test_blocked_again_before_the_resume),
         cmocka_unit_test(test_devices),
         cmocka_unit_test(test_devices_return_with_the_process),

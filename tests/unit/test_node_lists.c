@@ -175,6 +175,23 @@ static void test_worker_kill(void **state)
     world_close(w);
 }
 
+/* What ran is known from the worker's page; the owner hears it if it is its own. */
+static void test_running_task_is_named(void **state)
+{
+    (void)state;
+    for (int mine = 0; mine < 2; mine++) {
+        struct world *w = open_world_of(1);
+        struct addr a = world_owner(w, 1), b = world_owner(w, 1);
+        world_want(w, a, 1, 1);
+        world_hello(w);
+        struct addr worker = world_granted(w, a).worker;
+        node_worker_ran(w->node, worker.proc, mine ? a : b, 55);
+        node_proc_gone(w->node, worker.proc, -11, "was killed by SIGSEGV", w->now);
+        assert_int_equal(world_take(w, a, MSG_WORKER_DIED)->u.worker_died.running_seq, mine ? 55 : 0);
+        world_close(w);
+    }
+}
+
 static void test_killed_worker_is_not_lent_again(void **state)
 {
     (void)state;
@@ -689,7 +706,8 @@ static void test_query_nodes(void **state)
 static void finish(struct world *w, struct addr worker, struct addr owner, uint64_t number, uint32_t status)
 {
     struct done done = {.owner = owner, .seq = number << ROWS_SLOT_BITS | 1, .attempt = 2, .status = status,
-                        .name = span_str("square"), .end_unix_ms = 1234, .run_ns = 1500 * 1000};
+                        .name = span_str("square"), .end_unix_ms = 1234, .run_ns = 1500 * 1000,
+                        .printed = {number, number + 1, number + 2, number + 3}};
     struct msg m = {.kind = MSG_TASK_DONE};
     m.u.task_done = (struct msg_task_done){.done_count = 1, .done = &done};
     world_msg(w, worker, &m);
@@ -710,6 +728,27 @@ static void answer_tasks(struct world *w, struct addr owner, uint64_t request, u
     m.u.rows = (struct msg_rows){.request = request, .last = true, .columns = ROWS_TASKS_COLUMNS,
                                  .cells = {(const uint8_t *)cells, len}};
     world_msg(w, owner, &m);
+}
+
+static void test_what_a_task_printed_is_remembered(void **state)
+{
+    (void)state;
+    struct world *w = open_world_of(1);
+    struct addr a = world_owner(w, 1);
+    world_want(w, a, 1, 1);
+    world_hello(w);
+    struct addr worker = world_granted(w, a).worker;
+    struct printed printed;
+    uint32_t proc;
+    finish(w, worker, a, 7, COVEY_OK);
+    finish(w, worker, a, 8, COVEY_ETASK);
+    assert_true(node_task_printed(w->node, a.proc, 7, &proc, &printed));
+    assert_int_equal(proc, worker.proc);
+    assert_int_equal(printed.out_begin, 7);
+    assert_int_equal(printed.err_end, 10);
+    assert_false(node_task_printed(w->node, a.proc, 9, &proc, &printed));
+    assert_false(node_task_printed(w->node, a.proc + 1, 7, &proc, &printed));
+    world_close(w);
 }
 
 static void test_query_tasks(void **state)
@@ -876,6 +915,7 @@ int main(void)
         cmocka_unit_test(test_end_before_hello_is_a_failed_start),
         cmocka_unit_test(test_worker_dies),
         cmocka_unit_test(test_worker_kill),
+        cmocka_unit_test(test_running_task_is_named),
         cmocka_unit_test(test_killed_worker_is_not_lent_again),
         cmocka_unit_test(test_client_dies),
         cmocka_unit_test(test_client_dies_while_its_workers_start),
@@ -897,6 +937,7 @@ int main(void)
         cmocka_unit_test(test_query_workers),
         cmocka_unit_test(test_query_objects),
         cmocka_unit_test(test_query_nodes),
+        cmocka_unit_test(test_what_a_task_printed_is_remembered),
         cmocka_unit_test(test_query_tasks),
         cmocka_unit_test(test_query_tasks_of_silent_owners),
         cmocka_unit_test(test_query_limits),

@@ -324,7 +324,12 @@ static void test_pid_files(void **state)
     assert_int_equal(fscanf(file, "%ld", &pid), 1);
     assert_int_equal(pid, getpid());
     fclose(file);
-    places_remove_pid(&places, "head.pid");
+    assert_int_equal(places_read_pid(&places, PLACES_HEAD_PID), getpid());
+    assert_int_equal(places_read_pid(&places, PLACES_NODE_PID), 0); /* no such file */
+    file = fopen(under("/c/head.pid"), "w");
+    assert_true(file && fputs("nobody\n", file) >= 0 && fclose(file) == 0);
+    assert_int_equal(places_read_pid(&places, PLACES_HEAD_PID), 0);
+    places_remove_pid(&places, PLACES_HEAD_PID);
     assert_int_equal(mode_of(under("/c/head.pid")), 0);
 }
 

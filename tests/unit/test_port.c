@@ -410,6 +410,19 @@ static void test_close_removes_the_path_and_lets_the_next_bind(void **state)
     end_world(&w);
 }
 
+static void test_close_waits_for_nobody_who_is_gone(void **state)
+{
+    (void)state;
+    struct world w;
+    make_world(&w);
+    struct end *a = open_end(&w, 1);
+    assert_true(transmit(a, process(2), 1, 1));
+    int64_t begin = mono_ns();
+    port_close(&a->port, WAIT_NS / MS_NS);
+    assert_true(mono_ns() - begin < WAIT_NS / 2);
+    end_world(&w);
+}
+
 static void test_a_dead_process_path_is_taken_over(void **state)
 {
     (void)state;
@@ -696,6 +709,7 @@ int main(void)
         cmocka_unit_test(test_an_answer_to_a_closed_connection_opens_our_own),
         cmocka_unit_test(test_a_second_bind_is_refused),
         cmocka_unit_test(test_close_removes_the_path_and_lets_the_next_bind),
+        cmocka_unit_test(test_close_waits_for_nobody_who_is_gone),
         cmocka_unit_test(test_a_dead_process_path_is_taken_over),
         cmocka_unit_test(test_a_path_that_is_too_long_is_explained),
         cmocka_unit_test(test_strangers_bytes_never_become_frames),

@@ -219,11 +219,11 @@ static void test_bytes_are_for_ever(void **state)
     struct msg task = {.kind = MSG_TASK};
     task.u.task = (struct msg_task){
         .seq = 9, .attempt = 1, .lease = 2, .epoch = 3, .fn_id = 4, .job = 5, .trace = 6,
-        .priority = -7, .left_ms = -1, .dep_count = 1, .deps = &dep, .args = span_str("\xc0"),
+        .priority = -7, .left_ms = -1, .grace_ms = 50, .threads = 2, .dep_count = 1, .deps = &dep, .args = span_str("\xc0"),
     };
     encode(&task);
     static const uint8_t task_bytes[] = {
-        0x9c, 21, 9, 1, 2, 3, 4, 5, 6, 0xf9, 0xff,
+        0x9e, 21, 9, 1, 2, 3, 4, 5, 6, 0xf9, 0xff, 50, 2,
         0x91, 0x94, 1, 0x94, 1, 2, 3, 0, 0xc4, 0,
         0x97, 1, 8, 70, 0xcd, 0x10, 0x00, 0xcc, 200, 5, 5,
         0xc4, 1, 0xc0};

@@ -354,10 +354,10 @@ static void test_enums_are_checked(void **state)
     assert_int_equal(decode(buf.data, buf.len), COVEY_EPROTO);
     forge("[nnnnss", 6, MSG_QUERY, 0, QUERY_WHAT_COUNT, 0, 0, 0);
     refused_because("QUERY.what: 6 is more than 5");
-    forge("[nnnnnnnnnn[[n[nnnnb[nnnnnnnb", 12, MSG_TASK, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1,
+    forge("[nnnnnnnnnnnn[[n[nnnnb[nnnnnnnb", 14, MSG_TASK, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1,
           4, DEP_KIND_COUNT, 4, 1, 1, 1, 1, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0);
     refused_because("TASK.deps[0].kind: 3 is more than 2");
-    forge("[nnnnnnnnnn[[n[nnnnb[nnnnnnnb", 12, MSG_TASK, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1,
+    forge("[nnnnnnnnnnnn[[n[nnnnb[nnnnnnnb", 14, MSG_TASK, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1,
           4, DEP_PLACE, 4, 1, 1, 1, 1, 0, 7, 0, 0, 0, 0, 0, 0, COVEY_KIND_COUNT, 0);
     refused_because("TASK.deps[0].place.kind: 8 is more than 7");
 }
@@ -365,14 +365,14 @@ static void test_enums_are_checked(void **state)
 static void test_paths_name_the_field(void **state)
 {
     (void)state;
-    forge("[nnnnnnnnnn[[n[nnsnb[nnnnnnnb", 12, MSG_TASK, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1,
+    forge("[nnnnnnnnnnnn[[n[nnsnb[nnnnnnnb", 14, MSG_TASK, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1,
           4, DEP_PLACE, 4, 1, 1, 1, 1, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0);
     refused_because("TASK.deps[0].id.seq: expected a number");
     forge("[nn[nn-", 3, MSG_REVOKE, 1, 3, 5, 6, 7);
     refused_because("REVOKE.seqs[2]: is negative");
     forge("[nn[nn", 3, MSG_REVOKE, 1, 2, 5, 6);
     assert_int_equal(decode(buf.data, buf.len), COVEY_OK);
-    forge("[nnnnnnnnnn[b", 12, MSG_TASK, 1, 1, 1, 1, 1, 1, 1, 0, 0, TASK_DEPS_MAX + 1, 0);
+    forge("[nnnnnnnnnnnn[b", 14, MSG_TASK, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, TASK_DEPS_MAX + 1, 0);
     refused_because("TASK: is truncated or malformed");
 }
 
@@ -401,19 +401,19 @@ static void test_limits_are_checked(void **state)
     buf_append(&buf, "\x90", 1);
     refused_because("REPLY.results: 4097 elements are more than 4096");
 
-    forge("[nnnnnnnnn-[b", 12, MSG_TASK, 1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 0);
+    forge("[nnnnnnnnn-nn[b", 14, MSG_TASK, 1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1, 0, 0);
     assert_int_equal(decode(buf.data, buf.len), COVEY_OK);
-    forge("[nnnnnnnnn-[b", 12, MSG_TASK, 1, 1, 1, 1, 1, 1, 1, 0, 2, 0, 0);
+    forge("[nnnnnnnnn-nn[b", 14, MSG_TASK, 1, 1, 1, 1, 1, 1, 1, 0, 2, 0, 1, 0, 0);
     refused_because("TASK.left_ms: -2 is out of range");
 
     /* Numbers that would be deps: there are as many bytes, but too few for deps. */
     buf_reset(&buf);
-    buf_append(&buf, "\x9c\x15\1\1\1\1\1\1\1\0\0\xdd\0\x10\0\x01", 16);
+    buf_append(&buf, "\x9e\x15\1\1\1\1\1\1\1\0\0\0\1\xdd\0\x10\0\x01", 18);
     for (uint32_t i = 0; i < TASK_DEPS_MAX + 1; i++)
         buf_append(&buf, "\0", 1);
     buf_append(&buf, "\xc4\0", 2);
     refused_because("TASK.deps: 1048577 elements are more than 1048576");
-    buf.data[15] = 0;
+    buf.data[17] = 0;
     buf.len--;
     buf.data[buf.len - 2] = 0xc4;
     buf.data[buf.len - 1] = 0;
