@@ -27,24 +27,30 @@ CORE_DAEMON := blocks extents extents_check extents_walk head head_kv head_node 
 WIRE := value walk wire_decode wire_encode wire_schema
 STORE_LIB := copy frees mapping store wants window
 STORE_DAEMON := arena budget
-IO_LIB := door mono places port port_peer wake
-IO_DAEMON := alarm job watch zwatch
+IO_LIB := door mono page places port port_peer wake
+IO_DAEMON := alarm job ready watch zwatch
 CLIENT := callbacks command get open package process put registry show strerror submit
-WORKER := args command results run serve zygote
-NODE := daemon entrance family head_link keeper keeper_main logs machine node_main output packages \
-    pager starter zygotes
+WORKER := args command command_log reporter results run serve stop threads zygote
+NODE := daemon entrance family head_link keeper keeper_main log_map log_task logs machine node_main \
+    output packages pager starter zygotes
 HEAD := head record
+SWEEP := asha asha_promotion ask bands cdf command controller csv curves grid helpers hyperband jsonl \
+    lane launch median metrics nearest parzen pbt plan points record record_db record_read \
+    record_sinks record_write report rng run rung sample scheduler search simulate sink sobol space \
+    spec spec_covey spec_param spec_point spec_reader sweep tbevent tensorboard text tpe trial value \
+    yaml yaml_scalar
 
 # What a program links: no libuv, no SQLite, since loading them is most of a
 # worker's start.
 LIB_SRC := $(CORE_LIB:%=runtime/core/%.c) $(WIRE:%=runtime/wire/%.c) \
     $(STORE_LIB:%=runtime/store/%.c) $(IO_LIB:%=runtime/io/%.c) $(CLIENT:%=runtime/client/%.c) \
-    $(WORKER:%=runtime/worker/%.c)
+    $(WORKER:%=runtime/worker/%.c) runtime/sweep/report_client.c
 DAEMON_SRC := $(CORE_DAEMON:%=runtime/core/%.c) $(STORE_DAEMON:%=runtime/store/%.c) \
     $(IO_DAEMON:%=runtime/io/%.c) $(NODE:%=runtime/node/%.c) $(HEAD:%=runtime/head/%.c)
+SWEEP_SRC := $(SWEEP:%=runtime/sweep/%.c)
 TOOL_SRC := $(addprefix tools/,args.c argv.c bench.c bench_life.c bench_object.c bench_task.c \
     bench_zmq.c cli.c cluster.c cmd.c cmd_bench.c cmd_daemon.c cmd_doctor.c \
-    cmd_list.c cmd_logs.c cmd_private.c cmd_run.c cmd_start.c cmd_status.c cmd_stop.c launch.c \
+    cmd_list.c cmd_logs.c cmd_private.c cmd_report.c cmd_run.c cmd_start.c cmd_status.c cmd_stop.c cmd_sweep.c cmd_sweep_run.c launch.c \
     listing.c query.c)
 
 EXAMPLES := command fashion_grid hello nested own_loop pi progress retries word_count
@@ -57,22 +63,20 @@ EXAMPLE_LIBS_fashion_grid = $(LIBS_BLAS) $(LIBS_Z) -lm
 EXAMPLE_LIBS_own_loop = $(LIBS_UV)
 
 UNIT := args budget buf door exec exec_model extents head head_link head_process keeper link \
-    listing logs machine map mesh node node_lists node_model packages places port record resources \
-    store store_nomem store_wants value wire wire_hostile zwatch zygote
+    listing logs machine map mesh node node_lists node_model owner owner_lease owner_nomem \
+    owner_objects packages page places port record resources store store_nomem store_wants \
+    sweep_command sweep_pbt sweep_record sweep_scheduler sweep_scheduler_model sweep_simulate \
+    sweep_spec sweep_value sweep_yaml value wire wire_hostile zwatch zygote
 # These count on __wrap_malloc to let the n-th allocation fail.
-UNIT_WRAP := exec exec_model head link map mesh node_model store_nomem
-# ThreadSanitizer has a thread of its own, which the zygote counts, and makes a
-# fork of vfork, through which the keeper hears what failed.
-UNIT_NOT_tsan := keeper zygote
+UNIT_WRAP := exec exec_model head link map mesh node_model owner_nomem store_nomem \
+    sweep_scheduler_model sweep_simulate
 SIM := machine main net process program world
-FUZZ := frame value wire
+FUZZ := frame sweep_file value wire
 # With real processes: scripts, the programs that they run, and programs that
 # are tests themselves.
-CLUSTER_TESTS := cli lists
-CLUSTER_PROGRAMS := talker
-CLUSTER_CHECKS := api_misuse api_use bad_code kill9
-# Only of test-all.
-CLUSTER_CHECKS_SLOW := kill9
+CLUSTER_TESTS := cli lists logs sweep stop wandb
+CLUSTER_PROGRAMS := commander printer talker
+CLUSTER_CHECKS := api_misuse api_use bad_code kill9 task_env
 # These install or measure: under a sanitizer that is no different, or makes no sense.
 CLUSTER_TESTS_RELEASE := bench tools
 
@@ -90,6 +94,8 @@ LIBS_ZMQ := $(call pkg,--libs,libzmq)
 LIBS_MSGPACK := $(call pkg,--libs,msgpack msgpack-c)
 LIBS_UV := $(call pkg,--libs,libuv)
 LIBS_SQLITE := $(call pkg,--libs,sqlite3)
+LIBS_JSON := $(call pkg,--libs,json-c)
+LIBS_YAML := $(call pkg,--libs,yaml-0.1)
 LIBS_XXHASH := $(call pkg,--libs,libxxhash)
 LIBS_BLAS = $(call pkg,--libs,openblas)
 LIBS_Z = $(call pkg,--libs,zlib)
@@ -99,7 +105,7 @@ CFLAGS_PKG := $(call pkg,--cflags,libzmq) $(call pkg,--cflags,msgpack msgpack-c)
 
 # As-needed, so that what only offers macros (msgpack-c's packer) is not loaded.
 LIB_LIBS := -Wl,--as-needed $(LIBS_ZMQ) $(LIBS_MSGPACK) -lpthread -lm
-ALL_LIBS := $(LIB_LIBS) $(LIBS_UV) $(LIBS_SQLITE) $(LIBS_XXHASH) -ldl
+ALL_LIBS := $(LIB_LIBS) $(LIBS_UV) $(LIBS_SQLITE) $(LIBS_JSON) $(LIBS_YAML) $(LIBS_XXHASH) -ldl
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
     -Wno-format-nonliteral
@@ -128,7 +134,8 @@ objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 LIB_OBJ := $(call objects,$(LIB_SRC))
 DAEMON_OBJ := $(call objects,$(DAEMON_SRC))
 TOOL_OBJ := $(call objects,$(TOOL_SRC))
-COMMAND_OBJ := $(call objects,tools/covey.c) $(TOOL_OBJ) $(DAEMON_OBJ) $(LIB_OBJ)
+SWEEP_OBJ := $(call objects,$(SWEEP_SRC))
+COMMAND_OBJ := $(call objects,tools/covey.c) $(TOOL_OBJ) $(SWEEP_OBJ) $(DAEMON_OBJ) $(LIB_OBJ)
 
 # One line a file; V=1 shows the commands.
 Q := $(if $(V),,@)
@@ -173,6 +180,10 @@ $(OBJ)/%.o: %.c | build/.deps
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(FLAGS_HERE) -MMD -MP -c $< -o $@
 
+# It carries these along.
+$(call objects,runtime/sweep/helpers.c): runtime/sweep/python/covey_report.py \
+    runtime/sweep/python/wandb/__init__.py
+
 $(COMMAND): $(COMMAND_OBJ)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(ALL_LIBS) -o $@
@@ -195,7 +206,7 @@ $(STATIC): $(LIB_OBJ)
 	$(Q)$(AR) qcs $@ $^
 
 # For tests: everything but main, so that each test links what it asks for.
-$(INTERNAL): $(LIB_OBJ) $(DAEMON_OBJ) $(TOOL_OBJ)
+$(INTERNAL): $(LIB_OBJ) $(DAEMON_OBJ) $(SWEEP_OBJ) $(TOOL_OBJ)
 	@rm -f $@
 	$(call say,AR,$@)
 	$(Q)$(AR) qcs $@ $^
@@ -264,13 +275,13 @@ TEST_ENV += ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
 TEST_ENV += UBSAN_OPTIONS=print_stacktrace=1
 TEST_ENV += TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp:history_size=4
 
-TESTS_UNIT := $(patsubst %,$(OUT)/tests/unit/test_%,$(filter-out $(UNIT_NOT_$(VARIANT)),$(UNIT)))
+TESTS_UNIT := $(UNIT:%=$(OUT)/tests/unit/test_%)
 TESTS_SIM := $(if $(SIM),'plain:$(OUT)/tests/sim --seeds $(SEEDS)')
 TESTS_FUZZ := $(foreach f,$(FUZZ),'$(OUT)/tests/replay_$(f) tests/fuzz/corpus/$(f)')
 TESTS_EXAMPLES := $(patsubst %,plain:$(OUT)/examples/%,$(if $(filter release,$(VARIANT)), \
     $(EXAMPLES),$(filter-out $(EXAMPLES_LONG),$(EXAMPLES))))
 TESTS_CLUSTER := $(CLUSTER_TESTS:%=tests/cluster/test_%.sh) \
-    $(patsubst %,$(OUT)/tests/cluster/%,$(filter-out $(CLUSTER_CHECKS_SLOW),$(CLUSTER_CHECKS)))
+    $(CLUSTER_CHECKS:%=$(OUT)/tests/cluster/%)
 TESTS_RELEASE := $(CLUSTER_TESTS_RELEASE:%=tests/cluster/test_%.sh)
 
 TESTS := $(TESTS_UNIT) $(TESTS_SIM) $(TESTS_FUZZ) $(TESTS_CLUSTER) $(TESTS_EXAMPLES)
@@ -320,18 +331,18 @@ lint: ## layers, warnings as errors, static analysis
 	@$(MAKE) --no-print-directory VARIANT=lint lint-built
 
 .PHONY: lint-built
-lint-built: $(call objects,$(LIB_SRC) $(DAEMON_SRC) $(TOOL_SRC) tools/covey.c)
+lint-built: $(call objects,$(LIB_SRC) $(DAEMON_SRC) $(SWEEP_SRC) $(TOOL_SRC) tools/covey.c)
 
 tidy: ## clang-tidy over the sources; takes minutes, and may be wrong
 	@command -v clang-tidy >/dev/null || \
 	    { echo "make tidy needs clang-tidy: apt-get install -y clang-tidy" >&2; exit 2; }
-	@clang-tidy --quiet $(LIB_SRC) $(DAEMON_SRC) $(TOOL_SRC) tools/covey.c -- -std=gnu11 \
+	@clang-tidy --quiet $(LIB_SRC) $(DAEMON_SRC) $(SWEEP_SRC) $(TOOL_SRC) tools/covey.c -- -std=gnu11 \
 	    $(CPPFLAGS_ALL) 2>/dev/null
 
 # For tools/lint: every file that some target compiles.
 .PHONY: list-sources
 list-sources:
-	@printf '%s\n' $(LIB_SRC) $(DAEMON_SRC) $(TOOL_SRC) tools/covey.c tools/run-tests.c \
+	@printf '%s\n' $(LIB_SRC) $(DAEMON_SRC) $(SWEEP_SRC) $(TOOL_SRC) tools/covey.c tools/run-tests.c \
 	    $(EXAMPLE_SRC) $(TEST_SRC)
 
 # ---- install --------------------------------------------------------------------------

@@ -181,6 +181,13 @@ static bool store_value(const struct arg_option *option, const char *value)
     case ARG_COUNT:
         ++*(unsigned *)option->out;
         return true;
+    case ARG_LIST: {
+        struct arg_list *list = option->out;
+        if (list->count == ARG_LIST_MAX)
+            return false;
+        list->items[list->count++] = value;
+        return *value != 0;
+    }
     case ARG_TEXT:
         *(const char **)option->out = value;
         return *value != 0;

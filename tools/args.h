@@ -17,6 +17,13 @@ enum arg_type {
     ARG_UINT,                   /* uint64_t: digits */
     ARG_NUMBER,                 /* double: finite, not negative */
     ARG_SIZE,                   /* uint64_t bytes: args_size() */
+    ARG_LIST,                   /* struct arg_list: each time one more */
+};
+
+#define ARG_LIST_MAX 64
+struct arg_list {
+    const char *items[ARG_LIST_MAX + 1];    /* NULL-ended */
+    size_t count;
 };
 
 /* A table of these ends with a NULL name. */

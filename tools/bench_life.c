@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "io/mono.h"
+#include "io/places.h"
 
 #define LIFE_REPEATS 7
 #define IDLE_MS 500             /* after the last task; then nothing is under way */
@@ -237,17 +238,11 @@ static pid_t parent_of(const char *pid)
 }
 
 /* A daemon, and the processes that it keeps beside itself. */
-static bool add_daemon(struct bench *b, const char *name, const char *daemon, double *mb)
+static bool add_daemon(struct bench *b, const struct places *p, const char *file, double *mb)
 {
-    char path[512];
-    int pid = 0;
-    snprintf(path, sizeof path, "%s/%s/%s.pid", b->dir, name, daemon);
-    FILE *f = fopen(path, "re");
-    bool found = f && fscanf(f, "%d", &pid) == 1;
-    if (f)
-        fclose(f);
-    if (!found)
-        return bench_fail(b, "%s: %s", path, strerror(errno));
+    pid_t pid = places_read_pid(p, file);
+    if (!pid)
+        return bench_fail(b, "%s/%s: no process's number", p->dir, file);
     bool ok = add_pss(b, pid, mb);
     DIR *dir = opendir("/proc");
     for (struct dirent *e; ok && dir && (e = readdir(dir));)
@@ -260,12 +255,16 @@ static bool add_daemon(struct bench *b, const char *name, const char *daemon, do
 
 bool bench_idle_head_node(struct bench *b, struct bench_figure *out)
 {
+    struct places p;
+    char why[256];
     bench_leave(b);
+    if (places_find(&p, "idle", why, sizeof why) != COVEY_OK)
+        return bench_fail(b, "%s", why);
     if (!run_command(b, "start", "idle"))
         return false;
     poll(NULL, 0, IDLE_MS);
-    bool ok = add_daemon(b, "idle", "head", &out->value) &&
-              add_daemon(b, "idle", "node", &out->value);
+    bool ok = add_daemon(b, &p, PLACES_HEAD_PID, &out->value) &&
+              add_daemon(b, &p, PLACES_NODE_PID, &out->value);
     return run_command(b, "stop", "idle") && ok;
 }
 

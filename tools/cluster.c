@@ -75,27 +75,14 @@ static bool is_held(const struct places *p, const char *name)
     return held;
 }
 
-static pid_t read_pid(const struct places *p, const char *name)
-{
-    char path[PLACE_MAX + 32];
-    int pid = 0;
-    snprintf(path, sizeof path, "%s/%s.pid", p->dir, name);
-    FILE *f = fopen(path, "re");
-    if (f && fscanf(f, "%d", &pid) != 1)
-        pid = 0;
-    if (f)
-        fclose(f);
-    return pid > 1 ? pid : 0;
-}
-
 /* A handle of a daemon that holds its lock; -1: it does not live. */
-static int find_daemon(const struct places *p, const char *name, const char *lock, pid_t *pid)
+static int find_daemon(const struct places *p, const char *file, const char *lock, pid_t *pid)
 {
-    *pid = is_held(p, lock) ? read_pid(p, name) : 0;
+    *pid = is_held(p, lock) ? places_read_pid(p, file) : 0;
     int fd = *pid ? (int)syscall(SYS_pidfd_open, *pid, 0) : -1;
     /* Held before and after, by who wrote the file while holding it: so the
      * process that we have is that one. */
-    if (fd >= 0 && is_held(p, lock) && read_pid(p, name) == *pid)
+    if (fd >= 0 && is_held(p, lock) && places_read_pid(p, file) == *pid)
         return fd;
     if (fd >= 0)
         close(fd);
@@ -108,8 +95,8 @@ static int find_daemon(const struct places *p, const char *name, const char *loc
 static struct cluster_life look(const struct places *p)
 {
     struct cluster_life life;
-    int head = find_daemon(p, "head", PLACES_HEAD_LOCK, &life.head);
-    int node = find_daemon(p, "node", PLACES_NODE_LOCK, &life.node);
+    int head = find_daemon(p, PLACES_HEAD_PID, PLACES_HEAD_LOCK, &life.head);
+    int node = find_daemon(p, PLACES_NODE_PID, PLACES_NODE_LOCK, &life.node);
     if (head >= 0)
         close(head);
     if (node >= 0)
@@ -266,8 +253,8 @@ covey_status cluster_stop(const struct places *p, int64_t grace_ms, bool state_t
     covey_status status = claim(p, false, &lock_fd, why, why_size);
     if (status != COVEY_OK)
         return access(p->dir, F_OK) != 0 ? COVEY_ENOCLUSTER : status;
-    v.head_fd = find_daemon(p, "head", PLACES_HEAD_LOCK, &head);
-    v.node_fd = find_daemon(p, "node", PLACES_NODE_LOCK, &node);
+    v.head_fd = find_daemon(p, PLACES_HEAD_PID, PLACES_HEAD_LOCK, &head);
+    v.node_fd = find_daemon(p, PLACES_NODE_PID, PLACES_NODE_LOCK, &node);
     bool was_there = head || node || has_leftovers(p);
 
     ask_to_end(&v, p, grace_ms);

@@ -20,16 +20,9 @@ int cluster_options_check(const struct cli *cli, const struct cluster_options *o
     return CLI_GO;
 }
 
-int cluster_shown_pid(const struct places *p, const char *name)
+pid_t cluster_shown_pid(const struct places *p, const char *file)
 {
-    char path[PLACE_MAX + 16];
-    int pid = 0;
-    snprintf(path, sizeof path, "%s/%s.pid", p->dir, name);
-    FILE *f = fopen(path, "re");
-    if (f && fscanf(f, "%d", &pid) != 1)
-        pid = 0;
-    if (f)
-        fclose(f);
+    pid_t pid = places_read_pid(p, file);
     return pid > 0 && kill(pid, 0) == 0 ? pid : 0;
 }
 
@@ -40,7 +33,7 @@ int cli_query(const struct cli *cli, struct places *p, struct query **query)
     if (status != CLI_GO)
         return status;
     covey_status result = query_open(query, p, QUERY_ENTER_MS, why, sizeof why);
-    if (result == COVEY_ENOCLUSTER && cluster_shown_pid(p, "head"))
+    if (result == COVEY_ENOCLUSTER && cluster_shown_pid(p, PLACES_HEAD_PID))
         return cli_fail(cli, STATUS_NO_CLUSTER, "covey stop clears it away; covey start makes it anew.",
                         "the node of cluster '%s' is dead; its head lives", p->name);
     if (result == COVEY_ENOCLUSTER)

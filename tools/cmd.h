@@ -18,6 +18,8 @@ int cmd_list(struct cli *cli, int argc, char **argv);
 int cmd_logs(struct cli *cli, int argc, char **argv);
 int cmd_doctor(struct cli *cli, int argc, char **argv);
 int cmd_bench(struct cli *cli, int argc, char **argv);
+int cmd_sweep(struct cli *cli, int argc, char **argv);
+int cmd_report(struct cli *cli, int argc, char **argv);
 
 /* Hidden: what others execute. */
 int cmd_head(struct cli *cli, int argc, char **argv);
@@ -29,9 +31,9 @@ int cmd_bench_helper(struct cli *cli, int argc, char **argv);
 #define QUERY_ANSWER_MS 5000    /* it gives the owners of tasks a second */
 /* Find the cluster and enter it.  CLI_GO, or what was said is the exit status. */
 int cli_query(const struct cli *cli, struct places *p, struct query **query);
-/* The number in DIR/NAME.pid if such a process lives: for people, who may find
+/* The number in DIR/FILE if such a process lives: for people, who may find
  * it wrong if the machine has given the number away since. */
-int cluster_shown_pid(const struct places *p, const char *name);
+pid_t cluster_shown_pid(const struct places *p, const char *file);
 
 /* What a node may use; rows of an option table. */
 #define CLUSTER_OPTIONS_NONE ((struct cluster_options){.cpus = -1, .gpus = -1})

@@ -1,8 +1,10 @@
-/* cmd_logs.c - covey logs ID: what a worker printed, and what it prints on.
+/* cmd_logs.c - covey logs ID: what a worker or a task printed, and prints on.
  *
- * The node answers with the last lines.  To follow, its file is read, which is
- * on this machine: the node writes whole lines, and puts a full file aside
- * (node/logs.h), so a file that is another one now is read to its end first.
+ * The node answers with the last lines.  To follow a worker, its file is read,
+ * which is on this machine: the node writes whole lines, and puts a full file
+ * aside (node/logs.h), so a file that is another one now is read to its end
+ * first.  To follow a task, the node is asked again for what stands behind the
+ * last line (core/rows.h), since which bytes are the task's only the node knows.
  */
 #include <errno.h>
 #include <poll.h>
@@ -15,11 +17,12 @@
 
 #define LIMIT_DEFAULT 1000
 #define FOLLOW_MS 100           /* between two looks at the file */
-#define ALIVE_MS 1000           /* between two questions whether the worker lives */
+#define ALIVE_MS 1000           /* between two questions whether the worker lives, the task runs */
+#define MISSED_MAX 3            /* such questions that found no task */
 
 struct search {
     const char *id;
-    char found[32];             /* the worker; "" if there is none */
+    char found[32];             /* the task's state, the worker; "" if there is none */
 };
 
 static bool is_worker_id(const char *id)
@@ -36,16 +39,16 @@ static bool is_task_id(const char *id)
     return sscanf(id, "t%u.%llu%n", &proc, &number, &len) == 2 && id[len] == 0;
 }
 
-/* ---- which worker ------------------------------------------------------------------------ */
+/* ---- whether it is known ------------------------------------------------------------------- */
 
-/* Columns by rows.h: a task's id is the first, its worker the fifth. */
-enum { TASK_ID_COLUMN = 0, TASK_WORKER_COLUMN = 4 };
+/* Columns by rows.h: a task's id is the first, its state the second. */
+enum { TASK_ID_COLUMN = 0, TASK_STATE_COLUMN = 1 };
 
 static void on_task(void *ctx, const char *const *cells, uint32_t columns)
 {
     struct search *s = ctx;
-    if (columns > TASK_WORKER_COLUMN && strcmp(cells[TASK_ID_COLUMN], s->id) == 0)
-        snprintf(s->found, sizeof s->found, "%s", cells[TASK_WORKER_COLUMN]);
+    if (columns > TASK_STATE_COLUMN && strcmp(cells[TASK_ID_COLUMN], s->id) == 0 && !s->found[0])
+        snprintf(s->found, sizeof s->found, "%s", cells[TASK_STATE_COLUMN]);
 }
 
 static void on_worker(void *ctx, const char *const *cells, uint32_t columns)
@@ -65,23 +68,17 @@ static covey_status search(struct query *query, enum query_what what, query_row_
     return query_ask(query, &request, QUERY_ANSWER_MS, fn, s, &dropped);
 }
 
-/* The worker that @id means; a task's printing stands in its worker's log. */
-static int find_worker(const struct cli *cli, struct query *query, const char *id, char out[32])
+static int check_known(const struct cli *cli, struct query *query, const char *id)
 {
     struct search s = {.id = id};
-    if (is_worker_id(id)) {
-        snprintf(out, 32, "%s", id);
+    if (is_worker_id(id))
         return CLI_GO;
-    }
     covey_status result = search(query, QUERY_TASKS, on_task, &s);
     if (result != COVEY_OK)
         return cli_fail_status(cli, result, query_why(query));
     if (!s.found[0])
         return cli_fail(cli, STATUS_WORK, "covey list tasks shows those that are remembered.",
-                        "no task %s is known, or it has not run yet", id);
-    if (!cli->quiet)
-        fprintf(stderr, "covey logs: %s ran in %s; this is what %s printed\n", id, s.found, s.found);
-    memcpy(out, s.found, sizeof s.found);
+                        "no task %s is known", id);
     return CLI_GO;
 }
 
@@ -91,32 +88,51 @@ static bool is_alive(struct query *query, const char *worker)
     return search(query, QUERY_WORKERS, on_worker, &s) == COVEY_OK && s.found[0];
 }
 
+enum task_life { TASK_LIVES, TASK_HAS_ENDED, TASK_NOT_FOUND };
+
+static enum task_life task_life(struct query *query, const char *task)
+{
+    struct search s = {.id = task};
+    if (search(query, QUERY_TASKS, on_task, &s) != COVEY_OK || !s.found[0])
+        return TASK_NOT_FOUND;
+    return strcmp(s.found, "done") && strcmp(s.found, "failed") && strcmp(s.found, "cancelled") ? TASK_LIVES
+                                                                                               : TASK_HAS_ENDED;
+}
+
 /* ---- printing ------------------------------------------------------------------------------ */
 
-struct printed { uint64_t lines; };
+struct shown {
+    bool is_task;
+    uint64_t lines;
+    unsigned long long position;        /* of a task's last line */
+};
 
 static void on_line(void *ctx, const char *const *cells, uint32_t columns)
 {
-    struct printed *p = ctx;
-    if (columns > 0)
-        puts(cells[0]);
-    p->lines++;
+    struct shown *shown = ctx;
+    const char *text = columns > 0 ? cells[0] : "";
+    int skipped = 0;
+    if (shown->is_task && sscanf(text, "%llu%n", &shown->position, &skipped) == 1)
+        text += skipped + (text[skipped] == ' ');
+    puts(text);
+    shown->lines++;
 }
 
-static int print_last(const struct cli *cli, struct query *query, const char *worker, uint64_t limit)
+static int print_last(const struct cli *cli, struct query *query, const char *id, uint64_t limit)
 {
-    struct printed printed = {0};
+    struct shown shown = {.is_task = is_task_id(id)};
     uint64_t dropped = 0;
     const struct query_request request = {.to = query_node(query), .what = QUERY_LOG,
-                                          .limit = (uint32_t)limit, .id = worker};
-    covey_status result = query_ask(query, &request, QUERY_ANSWER_MS, on_line, &printed, &dropped);
+                                          .limit = (uint32_t)limit, .id = id};
+    covey_status result = query_ask(query, &request, QUERY_ANSWER_MS, on_line, &shown, &dropped);
     if (result != COVEY_OK)
         return cli_fail_status(cli, result, query_why(query));
     if (dropped && !cli->quiet)
         fprintf(stderr, "covey logs: %llu lines before these are not shown; --limit N shows more\n",
                 (unsigned long long)dropped);
-    if (printed.lines == 0 && !cli->quiet)
-        fprintf(stderr, "covey logs: %s has printed nothing, or is no worker\n", worker);
+    if (shown.lines == 0 && !cli->quiet)
+        fprintf(stderr, "covey logs: %s has printed nothing%s\n", id,
+                shown.is_task ? ", or it is not kept any more" : ", or is no worker");
     return STATUS_OK;
 }
 
@@ -168,18 +184,47 @@ static int follow(struct query *query, const struct places *p, const char *worke
     return STATUS_OK;
 }
 
+/* Until the task ends or nobody reads.  One that has ended may be in nobody's
+ * list for a moment: its worker tells the node later than its owner. */
+static int follow_task(const struct cli *cli, struct query *query, const char *task)
+{
+    struct shown shown = {.is_task = true};
+    int64_t next_look = 0;
+    int missed = 0;
+    for (bool ended = false; !ended && !ferror(stdout);) {
+        char id[96];
+        uint64_t dropped;
+        const struct query_request request = {.to = query_node(query), .what = QUERY_LOG, .id = id};
+        if (mono_ns() >= next_look) {
+            enum task_life life = task_life(query, task);
+            missed = life == TASK_NOT_FOUND ? missed + 1 : 0;
+            ended = life == TASK_HAS_ENDED || missed == MISSED_MAX;
+            next_look = mono_ns() + ALIVE_MS * MS_NS;
+        }
+        snprintf(id, sizeof id, "%s@%llu", task, shown.position);
+        covey_status result = query_ask(query, &request, QUERY_ANSWER_MS, on_line, &shown, &dropped);
+        if (result == COVEY_ECLOSED)
+            break;              /* with the cluster, as a worker's log */
+        if (result != COVEY_OK)
+            return cli_fail_status(cli, result, query_why(query));
+        fflush(stdout);
+        if (!ended)
+            poll(NULL, 0, FOLLOW_MS);
+    }
+    return STATUS_OK;
+}
+
 int cmd_logs(struct cli *cli, int argc, char **argv)
 {
     bool on = false;
     uint64_t limit = LIMIT_DEFAULT;
     const struct arg_option options[] = {
-        {"follow", 'f', ARG_FLAG, &on, NULL, "print all of it, and go on until the worker ends"},
+        {"follow", 'f', ARG_FLAG, &on, NULL, "print all of it, and go on until it ends"},
         {"limit", 0, ARG_UINT, &limit, "N", "the last N lines (default: 1000)"},
         {0},
     };
     struct places p;
     struct query *query;
-    char worker[32];
     int words, status = cli_parse(cli, options, ARGS_MIXED, argc, argv, &words);
     if (status == CLI_GO)
         status = cli_words(cli, words, 1, 1);
@@ -192,9 +237,11 @@ int cmd_logs(struct cli *cli, int argc, char **argv)
         status = cli_query(cli, &p, &query);
     if (status != CLI_GO)
         return status;
-    status = find_worker(cli, query, argv[1], worker);
-    if (status == CLI_GO)
-        status = on ? follow(query, &p, worker) : print_last(cli, query, worker, limit);
+    status = check_known(cli, query, argv[1]);
+    if (status == CLI_GO && !on)
+        status = print_last(cli, query, argv[1], limit);
+    else if (status == CLI_GO)
+        status = is_task_id(argv[1]) ? follow_task(cli, query, argv[1]) : follow(query, &p, argv[1]);
     query_close(&query);
     return status;
 }

@@ -41,7 +41,8 @@ static void print_json(const struct places *p, const struct pairs *pairs)
 {
     printf("{\"schema\": \"covey.status/1\"}\n{\"cluster\": \"%s\", \"dir\": ", p->name);
     json_string(stdout, p->dir);
-    printf(", \"head_pid\": %d, \"node_pid\": %d", cluster_shown_pid(p, "head"), cluster_shown_pid(p, "node"));
+    printf(", \"head_pid\": %d, \"node_pid\": %d", cluster_shown_pid(p, PLACES_HEAD_PID),
+           cluster_shown_pid(p, PLACES_NODE_PID));
     for (uint32_t i = 0; i < pairs->count; i++) {
         const struct pair *pair = &pairs->pair[i];
         fputs(", ", stdout);
@@ -58,7 +59,7 @@ static void print_json(const struct places *p, const struct pairs *pairs)
 static void print_table(const struct cli *cli, const struct places *p, const struct pairs *v)
 {
     char a[32], b[32], c[32];
-    int head = cluster_shown_pid(p, "head");
+    int head = cluster_shown_pid(p, PLACES_HEAD_PID);
     printf("%scluster '%s'%s  %s\n", cli_style(cli, stdout, STYLE_BOLD), p->name,
            cli_style_end(cli, stdout), p->dir);
     if (head)
@@ -66,7 +67,8 @@ static void print_table(const struct cli *cli, const struct places *p, const str
     else
         printf("  head     %sdead%s: running tasks go on; covey stop and start mend it\n",
                cli_style(cli, stdout, STYLE_BAD), cli_style_end(cli, stdout));
-    printf("  node     %s, process %d\n", value_of(v, "name"), cluster_shown_pid(p, "node"));
+    printf("  node     %s, process %d\n", value_of(v, "name"),
+           cluster_shown_pid(p, PLACES_NODE_PID));
     printf("  CPUs     %s of %s free\n", value_of(v, "cpus_free"), value_of(v, "cpus"));
     if (strcmp(value_of(v, "gpus"), "0") != 0)
         printf("  GPUs     %s of %s free\n", value_of(v, "gpus_free"), value_of(v, "gpus"));

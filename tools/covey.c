@@ -52,6 +52,37 @@ const struct command commands[] = {
      "\n"
      "The exit status is the program's; 128 + N when signal N ended it.",
      cmd_run},
+    {"sweep", "run|resume|show|best|... WHAT", "search for the best parameters of a program",
+     "Run trials of a program with different parameters, in parallel, and stop bad ones\n"
+     "early.  FILE.yaml is a sweep file in W&B's format; everything that happens is kept\n"
+     "in a directory DIR, from which the sweep goes on after any crash.\n"
+     "\n"
+     "  run FILE.yaml      run a new sweep        resume DIR   go on with one\n"
+     "  preview FILE.yaml  what would run         show DIR     its trials\n"
+     "  best DIR           the best parameters    stop DIR     end its runner\n"
+     "  create FILE.yaml   a sweep whose trials others run:\n"
+     "  ask DIR            the next trial; exit status 10 when there is none\n"
+     "  tell DIR --trial N loss=0.3 [--done|--failed]\n"
+     "\n"
+     "examples\n"
+     "  covey sweep run sweep.yaml --parallel 4\n"
+     "  covey sweep resume sweeps/mnist-20261121-120000 --set run_cap=200\n"
+     "\n"
+     "In a trial, COVEY_REPORT names a socket: a line {\"step\": 5, \"loss\": 0.3} is answered\n"
+     "by {\"stop\": false}.",
+     cmd_sweep},
+    {"report", "NAME=NUMBER...", "report a trial's metric from a shell script",
+     "In a trial of `covey sweep`, tell the sweep how it goes and ask whether to go on.\n"
+     "Without a step it is the next one.\n"
+     "\n"
+     "examples\n"
+     "  covey report loss=0.3\n"
+     "  covey report step=5 loss=0.3 accuracy=0.9 || break\n"
+     "\n"
+     "exit status\n"
+     "  0 go on   10 stop   2 usage   3 no sweep started this: COVEY_REPORT is not set\n"
+     "  4 the report was refused   5 no answer",
+     cmd_report},
     {"list", "tasks|workers|objects|nodes", "list what there is, one line each",
      "List tasks, workers, objects or nodes.  Tasks are asked of the programs that\n"
      "own them; finished ones are remembered by the node.\n"

@@ -15,6 +15,7 @@
 
 #include "argv.h"
 #include "io/mono.h"
+#include "io/ready.h"
 
 #define READY_FD 3              /* in the daemon */
 #define LAST_WORDS_BYTES 1024   /* of the log, shown when a daemon does not start */
@@ -135,15 +136,15 @@ static bool read_word(int fd, int64_t deadline, char *word, size_t size)
 
 covey_status launch_wait_ready(struct launched *d, int64_t deadline, char *why, size_t why_size)
 {
-    static const char failed[] = "failed: ";
     char word[512];
     if (!read_word(d->ready_fd, deadline, word, sizeof word)) {
         snprintf(why, why_size, "no word within %d s; see %s", CLUSTER_START_MS / 1000, d->log);
         return COVEY_ETIMEOUT;
     }
-    if (strcmp(word, "ready") == 0)
+    if (strcmp(word, READY_WORD) == 0)
         return COVEY_OK;
-    const char *told = strncmp(word, failed, strlen(failed)) == 0 ? word + strlen(failed) : word;
+    bool failed = strncmp(word, READY_FAILED, strlen(READY_FAILED)) == 0;
+    const char *told = failed ? word + strlen(READY_FAILED) : word;
     if (!*told) {
         last_words(d, word, sizeof word);
         told = word;

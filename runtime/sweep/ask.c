@@ -1,0 +1,91 @@
+/* ask.c - trials that somebody else runs: ask for one, tell what it reports,
+ * say how it ended. */
+#include "sweep/sweep.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* What was told is on disk before the call returns. */
+static covey_status wait_durable(covey_sweep *s, uint64_t seq)
+{
+    struct pollfd fd = {record_durable_fd(s->record), POLLIN, 0};
+    while (record_durable(s->record) < seq) {
+        if (record_failed(s->record))
+            return sweep_fail(COVEY_ESYSTEM, "%s", record_failed(s->record));
+        if (poll(&fd, 1, 1000) < 0 && errno != EINTR)
+            return sweep_fail(COVEY_ESYSTEM, "poll: %s", strerror(errno));
+    }
+    return COVEY_OK;
+}
+
+static bool is_mine(const covey_sweep *s)
+{
+    return s && !s->looking && !s->run;
+}
+
+covey_status covey_sweep_ask(covey_sweep *s, covey_offer *out)
+{
+    if (!is_mine(s) || !out)
+        return sweep_fail(COVEY_EINVAL, "covey_sweep_ask: the sweep runs, or was opened to look");
+    struct controller_order order = controller_next(s->controller, sweep_now_ms());
+    if (order.what == CONTROLLER_ENOMEM)
+        return sweep_fail(COVEY_ENOMEM, "out of memory");
+    if (order.what == CONTROLLER_WAIT)
+        return sweep_fail(COVEY_EAGAIN, "nothing until a trial in progress reports or ends");
+    if (order.what == CONTROLLER_DONE)
+        return sweep_fail(COVEY_ECLOSED, "nothing is left: %s",
+                          controller_limit_text(controller_limited(s->controller)));
+    uint64_t seq;
+    if (!launch_prepare(s, &order))
+        return COVEY_ESYSTEM;
+    covey_status status = sweep_record_start(s, &order, &seq);
+    if (status == COVEY_OK)
+        status = wait_durable(s, seq);
+    if (status != COVEY_OK)
+        return status;
+    const struct trial *t = controller_trial(s->controller, order.trial);
+    text_clear(&s->words);
+    text_printf(&s->words, "%s/checkpoint", sweep_trial_dir(s, t->number));
+    *out = (covey_offer){.trial = t->number, .params = sweep_params(s, t), .resource = t->until,
+                         .checkpoint = text_get(&s->words)};
+    return out->params && out->checkpoint ? COVEY_OK : sweep_fail(COVEY_ENOMEM, "out of memory");
+}
+
+static const struct trial *running(covey_sweep *s, uint32_t trial)
+{
+    const struct trial *t = controller_trial(s->controller, trial);
+    bool runs = t && (t->state == TRIAL_RUNNING || t->state == TRIAL_ENDING);
+    if (!t)
+        sweep_fail(COVEY_EINVAL, "there is no trial %u", trial);
+    else if (!runs)
+        sweep_fail(COVEY_EINVAL, "trial %u does not run: it is %s", trial, trial_state_name(t->state));
+    return runs ? t : NULL;
+}
+
+covey_status covey_sweep_tell(covey_sweep *s, uint32_t trial, int64_t step, const char *report, bool *stop)
+{
+    struct sweep_answer answer;
+    if (!is_mine(s) || !report || step < 0)
+        return sweep_fail(COVEY_EINVAL, "covey_sweep_tell: the sweep runs, or was opened to look");
+    if (!running(s, trial))
+        return COVEY_EINVAL;
+    sweep_report(s, trial, step, report, strlen(report), &answer);
+    if (stop)
+        *stop = answer.stop;
+    if (answer.refused)
+        return sweep_fail(COVEY_EINVAL, "the report of trial %u is refused: %s", trial, answer.why);
+    return wait_durable(s, answer.seq);
+}
+
+covey_status covey_sweep_end(covey_sweep *s, uint32_t trial, bool failed)
+{
+    if (!is_mine(s))
+        return sweep_fail(COVEY_EINVAL, "covey_sweep_end: the sweep runs, or was opened to look");
+    if (!running(s, trial))
+        return COVEY_EINVAL;
+    sweep_record_end(s, trial, failed ? 1 : 0, false, failed ? "told so" : NULL);
+    return COVEY_OK;
+}

@@ -1,0 +1,76 @@
+/* helpers.c - the Python modules for scripts, which the program carries along.
+ *
+ *   DIR/python/covey_report.py
+ *              wandb/__init__.py
+ *
+ * The assembler copies them from the source tree, whose root it is started in. */
+#include "sweep/sweep.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define EMBED(name, path)                                                                           \
+    __asm__(".pushsection .rodata\n" #name ":\n.incbin \"" path "\"\n" #name "_end:\n.popsection\n");  \
+    extern const char name[] __attribute__((visibility("hidden")));                                  \
+    extern const char name##_end[] __attribute__((visibility("hidden")))
+
+EMBED(helper_report, "runtime/sweep/python/covey_report.py");
+EMBED(helper_wandb, "runtime/sweep/python/wandb/__init__.py");
+
+static bool make(const char *path)
+{
+    if (mkdir(path, 0777) == 0 || errno == EEXIST)
+        return true;
+    sweep_fail(COVEY_ESYSTEM, "cannot make %s: %s", path, strerror(errno));
+    return false;
+}
+
+static bool write_all(int fd, const char *from, const char *end)
+{
+    while (from < end) {
+        ssize_t n = write(fd, from, (size_t)(end - from));
+        if (n < 0 && errno != EINTR)
+            return false;
+        from += n > 0 ? n : 0;
+    }
+    return true;
+}
+
+/* By another name first: a trial that still runs may be reading the one of before. */
+static bool replace(const char *path, const char *from, const char *end)
+{
+    char fresh[PATH_MAX];
+    if ((size_t)snprintf(fresh, sizeof fresh, "%s.new", path) >= sizeof fresh) {
+        sweep_fail(COVEY_ESYSTEM, "cannot write %s: the path is too long", path);
+        return false;
+    }
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    bool ok = fd >= 0 && write_all(fd, from, end);
+    int error = errno;
+    if (fd >= 0 && close(fd) != 0 && ok) {
+        ok = false;
+        error = errno;
+    }
+    if (ok && rename(fresh, path) == 0)
+        return true;
+    sweep_fail(COVEY_ESYSTEM, "cannot write %s: %s", path, strerror(ok ? errno : error));
+    return false;
+}
+
+bool launch_write_helpers(covey_sweep *s)
+{
+    char dir[SWEEP_PATH_MAX + 16], path[SWEEP_PATH_MAX + 48];
+    snprintf(dir, sizeof dir, "%s/python", s->dir);
+    snprintf(path, sizeof path, "%s/wandb", dir);
+    if (!make(dir) || !make(path))
+        return false;
+    snprintf(path, sizeof path, "%s/wandb/__init__.py", dir);
+    if (!replace(path, helper_wandb, helper_wandb_end))
+        return false;
+    snprintf(path, sizeof path, "%s/covey_report.py", dir);
+    return replace(path, helper_report, helper_report_end);
+}

@@ -1,0 +1,299 @@
+/* launch.c - what a trial is started with: its directory, its environment, its
+ * process.
+ *
+ *   DIR/trials/0007/params.json     what it is to try
+ *                   log             what it prints
+ *                   checkpoint/     its own, kept from run to run
+ *                   snapshot/       of the checkpoint, for those who clone it
+ */
+#include "sweep/sweep.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sweep/command.h"
+
+#define ENV_MAX 32
+#define COPY_CHUNK (64u << 20)
+
+/* ---- files ----------------------------------------------------------------------- */
+
+static bool write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    size_t size = strlen(text), done = 0;
+    while (fd >= 0 && done < size) {
+        ssize_t n = write(fd, text + done, size - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            break;
+        done += (size_t)n;
+    }
+    int error = errno;
+    bool closed = fd >= 0 && close(fd) == 0;
+    if (!closed || done < size)
+        sweep_fail(COVEY_ESYSTEM, "cannot write %s: %s", path, strerror(done < size ? error : errno));
+    return closed && done == size;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
+static void remove_tree(const char *path) { nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS); }
+
+static bool copy_file(const char *from, const char *to, mode_t mode)
+{
+    int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int out = in < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode & 0777);
+    ssize_t n = out < 0 ? -1 : 1;
+    while (n > 0)
+        n = copy_file_range(in, NULL, out, NULL, COPY_CHUNK, 0);
+    if (in >= 0)
+        close(in);
+    if (out >= 0 && close(out) != 0)
+        n = -1;
+    return n == 0;
+}
+
+/* nftw() has no argument of its own for its callback. */
+static _Thread_local struct copying { const char *to; size_t skip; bool failed; } copying;
+
+static int copy_entry(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    char to[PATH_MAX];
+    (void)at;
+    bool ok = (size_t)snprintf(to, sizeof to, "%s%s", copying.to, path + copying.skip) < sizeof to;
+    if (ok && type == FTW_D)
+        ok = mkdir(to, 0777) == 0 || errno == EEXIST;
+    else if (ok && type == FTW_F)
+        ok = copy_file(path, to, st->st_mode);
+    copying.failed |= !ok;
+    return !ok;
+}
+
+/* Replace the tree @to by a copy of @from, or leave it as it was. */
+static bool copy_tree(const char *from, const char *to)
+{
+    char fresh[PATH_MAX];
+    snprintf(fresh, sizeof fresh, "%s.new", to);
+    remove_tree(fresh);
+    copying = (struct copying){.to = fresh, .skip = strlen(from)};
+    int walked = nftw(from, copy_entry, 16, FTW_PHYS);
+    if (walked != 0 || copying.failed) {
+        int error = errno;
+        remove_tree(fresh);
+        sweep_fail(COVEY_ESYSTEM, "cannot copy %s to %s: %s", from, to, strerror(error));
+        return false;
+    }
+    remove_tree(to);
+    if (rename(fresh, to) == 0)
+        return true;
+    sweep_fail(COVEY_ESYSTEM, "cannot rename %s: %s", fresh, strerror(errno));
+    return false;
+}
+
+/* ---- a trial's directory ------------------------------------------------------------ */
+
+static bool is_empty(const char *path)
+{
+    return rmdir(path) == 0 ? mkdir(path, 0777) == 0 : errno != ENOTEMPTY && errno != EEXIST;
+}
+
+static bool make(const char *path)
+{
+    if (mkdir(path, 0777) == 0 || errno == EEXIST)
+        return true;
+    sweep_fail(COVEY_ESYSTEM, "cannot make %s: %s", path, strerror(errno));
+    return false;
+}
+
+static bool take_clone(covey_sweep *s, uint32_t from, const char *checkpoint)
+{
+    char snapshot[PATH_MAX];
+    snprintf(snapshot, sizeof snapshot, "%s/snapshot", sweep_trial_dir(s, from));
+    if (access(snapshot, F_OK) != 0)
+        snprintf(snapshot, sizeof snapshot, "%s/checkpoint", sweep_trial_dir(s, from));
+    return copy_tree(snapshot, checkpoint);
+}
+
+bool launch_prepare(covey_sweep *s, const struct controller_order *order)
+{
+    char path[PATH_MAX], checkpoint[PATH_MAX];
+    const struct trial *t = controller_trial(s->controller, order->trial);
+    const char *dir = sweep_trial_dir(s, t->number);
+    snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint", dir);
+    snprintf(path, sizeof path, "%s/params.json", dir);
+    if (!make(dir) || !make(checkpoint))
+        return false;
+    if (order->new_point) {
+        const char *params = sweep_params(s, t);
+        if (!params) {
+            sweep_fail(COVEY_ENOMEM, "out of memory");
+            return false;
+        }
+        if (!write_file(path, params))
+            return false;
+    }
+    if (t->clone_of != SCHEDULER_NO_TRIAL && t->runs > 1)
+        return take_clone(s, t->clone_of, checkpoint);
+    if (t->runs > 1 && is_empty(checkpoint))
+        controller_fresh(s->controller, t->number);
+    return true;
+}
+
+void launch_snapshot(covey_sweep *s, uint32_t trial)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+    const char *dir = sweep_trial_dir(s, trial);
+    snprintf(from, sizeof from, "%s/checkpoint", dir);
+    snprintf(to, sizeof to, "%s/snapshot", dir);
+    if (!copy_tree(from, to))
+        sweep_say(s, "warning: trial %u: no snapshot of its checkpoint: %s", trial, covey_sweep_error());
+}
+
+void launch_tail(covey_sweep *s, uint32_t trial, char *out, size_t size)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/log", sweep_trial_dir(s, trial));
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    off_t end = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+    off_t from = end > (off_t)size - 1 ? end - (off_t)size + 1 : 0;
+    ssize_t n = fd < 0 ? 0 : pread(fd, out, size - 1, from);
+    if (fd >= 0)
+        close(fd);
+    while (n > 0 && (out[n - 1] == '\n' || out[n - 1] == ' '))
+        n--;
+    out[n > 0 ? n : 0] = 0;
+    char *line = from > 0 ? strchr(out, '\n') : NULL;   /* not the end of a cut line */
+    if (line)
+        memmove(out, line + 1, strlen(line + 1) + 1);
+}
+
+/* ---- its process ---------------------------------------------------------------------- */
+
+struct environment { char *list[ENV_MAX + 1]; size_t count; bool failed; };
+
+static void env_add(struct environment *e, const char *format, ...) COVEY_PRINTF(2, 3);
+static void env_add(struct environment *e, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (e->count == ENV_MAX || vasprintf(&e->list[e->count], format, args) < 0)
+        e->failed = true;
+    else
+        e->count++;
+    va_end(args);
+}
+
+static void env_fini(struct environment *e)
+{
+    while (e->count > 0)
+        free(e->list[--e->count]);
+}
+
+static void env_fill(covey_sweep *s, const struct trial *t, struct environment *e)
+{
+    const char *dir = sweep_trial_dir(s, t->number), *base = strrchr(s->dir, '/');
+    const char *path = getenv("PYTHONPATH");
+    env_add(e, "COVEY_SWEEP_DIR=%s", s->dir);
+    env_add(e, "COVEY_TRIAL_ID=%u", t->number);
+    env_add(e, "COVEY_TRIAL_DIR=%s", dir);
+    env_add(e, "COVEY_CHECKPOINT_DIR=%s/checkpoint", dir);
+    env_add(e, "COVEY_TRIAL_PARAMS=%s/params.json", dir);
+    if (t->until > 0)
+        env_add(e, "COVEY_TRIAL_RESOURCE=%lld", (long long)t->until);
+    if (s->spec->wandb == SPEC_WANDB_OFF) {
+        env_add(e, "WANDB_MODE=disabled");
+        return;
+    }
+    env_add(e, "PYTHONPATH=%s/python%s%s", s->dir, path && *path ? ":" : "", path ? path : "");
+    env_add(e, "WANDB_RUN_ID=covey-%04u", t->number);
+    env_add(e, "WANDB_SWEEP_ID=%s", base ? base + 1 : s->dir);
+    env_add(e, "WANDB_SWEEP_PARAM_PATH=%s/params.json", dir);
+}
+
+static covey_ref submit_command(covey_sweep *s, covey *c, const struct trial *t, const covey_opts *opts)
+{
+    char params[PATH_MAX], log[PATH_MAX], cwd[PATH_MAX], why[1024];
+    struct environment env = {0};
+    covey_ref none = {0, 0};
+    const char *dir = sweep_trial_dir(s, t->number);
+    snprintf(params, sizeof params, "%s/params.json", dir);
+    snprintf(log, sizeof log, "%s/log", dir);
+    snprintf(cwd, sizeof cwd, "%s", dir);
+    char **argv = command_expand(s->spec, t->x, params, why, sizeof why);
+    if (!argv) {
+        sweep_fail(COVEY_EINVAL, "%s", why);
+        return none;
+    }
+    if (!s->spec->cwd_trial && !getcwd(cwd, sizeof cwd))
+        sweep_fail(COVEY_ESYSTEM, "getcwd: %s", strerror(errno));
+    env_fill(s, t, &env);
+    covey_command command = {
+        .size = sizeof command, .argv = (const char *const *)argv, .env = (const char *const *)env.list, .cwd = cwd,
+        .any_exit = true, .grace_ms = s->spec->grace_ms, .log = log, .report_env = "COVEY_REPORT",
+        .report_stdout = s->spec->report_stdout,
+    };
+    covey_ref ref = none;
+    if (env.failed)
+        sweep_fail(COVEY_ENOMEM, "out of memory");
+    else
+        ref = covey_submit_command(c, &command, opts);
+    env_fini(&env);
+    command_free(argv);
+    return ref;
+}
+
+/* The task gets one string: everything that covey_trial_*() tells. */
+static covey_ref submit_task(covey_sweep *s, covey *c, const struct trial *t, const covey_opts *opts)
+{
+    covey_ref none = {0, 0};
+    char numbers[96];
+    struct text text = TEXT_NONE;
+    snprintf(numbers, sizeof numbers, "{\"trial\":%u,\"resource\":%lld,\"dir\":", t->number, (long long)t->until);
+    text_puts(&text, numbers);
+    text_json_string(&text, sweep_trial_dir(s, t->number));
+    text_puts(&text, ",\"params\":");
+    space_print_json(&text, &s->spec->space, t->x);
+    text_puts(&text, "}");
+    const char *given = text_get(&text);
+    covey_ref ref = none;
+    if (given)
+        ref = covey_submit(c, s->task, COVEY_ARGS(given), opts);
+    else
+        sweep_fail(COVEY_ENOMEM, "out of memory");
+    text_fini(&text);
+    return ref;
+}
+
+covey_ref launch_submit(covey_sweep *s, covey *c, uint32_t trial, double gpus_default, covey_opts *opts)
+{
+    char name[32];
+    covey_resource more[SPEC_RESOURCES_MAX + 1] = {{NULL, 0}};
+    const struct spec *spec = s->spec;
+    const struct trial *t = controller_trial(s->controller, trial);
+    snprintf(name, sizeof name, "trial-%04u", trial);
+    for (size_t i = 0; i < spec->resource_count; i++)
+        more[i] = (covey_resource){spec->resources[i].name, spec->resources[i].amount};
+    opts->name = name;
+    opts->cpus = isnan(spec->cpus) ? 1 : spec->cpus > 0 ? spec->cpus : COVEY_NO_CPU;
+    opts->gpus = isnan(spec->gpus) ? gpus_default : spec->gpus;
+    opts->memory_bytes = spec->memory_bytes;
+    opts->gpu_memory_bytes = spec->gpu_memory_bytes;
+    opts->resources = more;
+    opts->retries = -1;         /* the controller's, since it counts and records them */
+    return s->task ? submit_task(s, c, t, opts) : submit_command(s, c, t, opts);
+}

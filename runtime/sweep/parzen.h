@@ -1,0 +1,81 @@
+/* parzen.h - what TPE estimates densities with: a mixture of one kernel per
+ * trial, each a product over the parameters, and one wide kernel, the prior.
+ *
+ * All happens in coordinates from 0 to 1, in which the prior is simple: the
+ * logarithm where the parameter is logarithmic, the probability where it is beta.
+ * Pure.
+ */
+#ifndef COVEY_SWEEP_PARZEN_H
+#define COVEY_SWEEP_PARZEN_H
+
+#include "sweep/rng.h"
+#include "sweep/space.h"
+
+/* ---- axis: one parameter's coordinate ------------------------------------------- */
+
+enum axis_kind {
+    AXIS_FIXED,                 /* has one value: nothing to search */
+    AXIS_CHOICE,                /* the coordinate is the choice's index */
+    AXIS_REAL,
+    AXIS_RASTER,                /* a value stands for the cell around it */
+};
+
+struct axis {
+    enum axis_kind kind;
+    const struct param *param;  /* borrowed */
+    double low, high;           /* what 0 and 1 are, before scaling */
+    double prior_sigma;         /* of the prior kernel, around 0.5 */
+};
+
+struct axis axis_of(const struct param *p);
+double axis_coordinate(const struct axis *axis, double x);
+double axis_value(const struct axis *axis, double t);
+/* The edges of the cell of value @x, for AXIS_RASTER. */
+void axis_cell(const struct axis *axis, double x, double *left, double *right);
+
+/* ---- lane: the known trials along one axis ---------------------------------------- */
+
+struct lane {
+    struct axis axis;
+    /* Owned, each with room for all trials; indexed by a trial's slot. */
+    double *t;                  /* coordinate; NaN: the parameter is not part of the trial */
+    double *sigma, *log_norm;   /* of the slot's kernel when it was last used; sigma 0: never */
+    uint32_t *sorted;           /* slots with a coordinate, by (coordinate, slot) */
+    uint32_t count;             /* of sorted */
+};
+
+bool lane_reserve(struct lane *lane, uint32_t cap);
+void lane_fini(struct lane *lane);
+/* Slot @slot gets or loses its coordinate. */
+void lane_put(struct lane *lane, uint32_t slot, double t);
+void lane_drop(struct lane *lane, uint32_t slot);
+
+/* ---- parzen: the mixture ------------------------------------------------------------ */
+
+struct parzen {
+    uint32_t kernels;           /* the last one is the prior */
+    uint32_t lanes;
+    struct lane *const *lane;   /* borrowed from parzen_fit() on */
+    uint32_t kernel_cap, lane_cap, slot_cap;
+    /* Owned, at [lane * kernel_cap + kernel].  Of an AXIS_CHOICE, mu is the index,
+     * or -1: the prior's. */
+    double *mu, *inverse;       /* inverse: 1 / sigma */
+    /* Owned, at [kernel]. */
+    double *weight;             /* they sum to 1 */
+    double *log_scale;          /* weight and what makes the kernel's density one */
+    double *term;
+    uint32_t *kernel_of;        /* owned, at [slot]: its kernel, or UINT32_MAX */
+};
+
+/* False: out of memory, nothing lost. */
+bool parzen_reserve(struct parzen *p, uint32_t kernel_cap, uint32_t lane_cap, uint32_t slot_cap);
+void parzen_fini(struct parzen *p);
+/* Of the trials in @slots, older ones first; each has all the coordinates.  There is room for
+ * count + 1 kernels. */
+void parzen_fit(struct parzen *p, struct lane *const *lanes, uint32_t lane_count,
+                const uint32_t *slots, uint32_t count, uint32_t slot_count);
+/* Values of the lanes' parameters, in their order. */
+void parzen_draw(const struct parzen *p, struct rng *r, double *x);
+double parzen_log_density(struct parzen *p, const double *x);
+
+#endif

@@ -1,0 +1,127 @@
+/* report.c - one report of a trial, from its JSON to the answer.
+ *
+ * A report is an object: {"step": 5, "loss": 0.3, "lr": 1e-3}.  Its step may
+ * be missing; the metric may be NaN or Infinity, as Python and JavaScript print
+ * them, with quotes or without. */
+#include "sweep/sweep.h"
+
+#include <json-c/json.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DEPTH_MAX 16
+
+static bool refuse(struct sweep_answer *out, const char *why)
+{
+    out->refused = true;
+    snprintf(out->why, sizeof out->why, "%s", why);
+    return false;
+}
+
+/* The caller puts it back; NULL: @out says why. */
+static struct json_object *parse(const char *json, size_t size, struct sweep_answer *out)
+{
+    if (size > SWEEP_REPORT_MAX) {
+        refuse(out, "a report has at most 65536 bytes");
+        return NULL;
+    }
+    struct json_tokener *tokener = json_tokener_new_ex(DEPTH_MAX);
+    if (!tokener) {
+        refuse(out, "the sweep is out of memory");
+        return NULL;
+    }
+    struct json_object *report = json_tokener_parse_ex(tokener, json, (int)size);
+    enum json_tokener_error error = json_tokener_get_error(tokener);
+    json_tokener_free(tokener);
+    if (error == json_tokener_success && json_object_is_type(report, json_type_object))
+        return report;
+    refuse(out, error == json_tokener_success ? "a report is a JSON object, such as {\"step\": 5, \"loss\": 0.3}"
+                                              : json_tokener_error_desc(error));
+    json_object_put(report);
+    return NULL;
+}
+
+static bool number_of(struct json_object *v, double *out)
+{
+    static const struct { const char *text; double value; } names[] = {
+        {"NaN", NAN}, {"nan", NAN}, {"Infinity", INFINITY}, {"inf", INFINITY}, {"-Infinity", -INFINITY},
+        {"-inf", -INFINITY},
+    };
+    if (json_object_is_type(v, json_type_double) || json_object_is_type(v, json_type_int)) {
+        *out = json_object_get_double(v);
+        return true;
+    }
+    for (size_t i = 0; json_object_is_type(v, json_type_string) && i < sizeof names / sizeof *names; i++)
+        if (strcmp(json_object_get_string(v), names[i].text) == 0) {
+            *out = names[i].value;
+            return true;
+        }
+    return false;
+}
+
+/* False: @out says why. */
+static bool read_report(const covey_sweep *s, struct json_object *report, int64_t *step, double *value,
+                        bool *has_value, struct sweep_answer *out)
+{
+    struct json_object *v;
+    if (*step == 0 && json_object_object_get_ex(report, "step", &v)) {
+        bool whole = json_object_is_type(v, json_type_int) ||
+                     (json_object_is_type(v, json_type_double) &&
+                      json_object_get_double(v) == floor(json_object_get_double(v)));
+        if (!whole)
+            return refuse(out, "\"step\" is to be a whole number");
+        *step = json_object_get_int64(v);
+        if (*step < 0)
+            return refuse(out, "\"step\" is to be 0 or more");
+    }
+    const char *metric = s->spec->metric.name;
+    if (metric && json_object_object_get_ex(report, "", &v)) {  /* covey_trial_report() does not know its name */
+        json_object_object_add(report, metric, json_object_get(v));
+        json_object_object_del(report, "");
+    }
+    *has_value = metric && json_object_object_get_ex(report, metric, &v);
+    if (*has_value && !number_of(v, value)) {
+        snprintf(out->why, sizeof out->why, "\"%s\" is to be a number", metric);
+        out->refused = true;
+        return false;
+    }
+    return true;
+}
+
+static void record_report(covey_sweep *s, uint32_t trial, int64_t step, const double *value,
+                          struct json_object *report, struct sweep_answer *out)
+{
+    struct record_event e = {.kind = RECORD_REPORT, .time_ms = sweep_now_ms(), .trial = trial};
+    json_object_object_add(report, "step", json_object_new_int64(step));
+    e.report.step = step;
+    e.report.has_value = value != NULL;
+    e.report.value = value ? *value : NAN;
+    e.report.metrics = json_object_to_json_string_ext(report, JSON_C_TO_STRING_PLAIN);
+    record_append(s->record, &e);
+    out->seq = e.seq;
+}
+
+void sweep_report(covey_sweep *s, uint32_t trial, int64_t step, const char *json, size_t size,
+                  struct sweep_answer *out)
+{
+    double value = NAN;
+    bool has_value = false;
+    *out = (struct sweep_answer){0};
+    struct json_object *report = parse(json, size, out);
+    if (report && read_report(s, report, &step, &value, &has_value, out)) {
+        int64_t counts_as;
+        enum controller_answer answer =
+            controller_report(s->controller, trial, step, has_value ? &value : NULL, &counts_as);
+        out->stop = answer == REPORT_STOP || answer == REPORT_ENDING;
+        if (answer == REPORT_LOWER) {
+            const struct trial *t = controller_trial(s->controller, trial);
+            out->refused = true;
+            snprintf(out->why, sizeof out->why, "step %lld is below %lld, which was reported already",
+                     (long long)step, (long long)t->run_step);
+        }
+        if (counts_as > 0)
+            record_report(s, trial, counts_as, has_value ? &value : NULL, report, out);
+    }
+    json_object_put(report);
+}

@@ -1,0 +1,464 @@
+/* sweep.c - see covey/sweep.h: make a sweep, open one, look at it.
+ *
+ * The record's meta keeps what a sweep was made from: the file's text and what
+ * was set on top, in order.  So a sweep can be opened wherever its directory
+ * is, with the file gone or changed. */
+#include "sweep/sweep.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ERROR_MAX 4096
+
+static _Thread_local char error[ERROR_MAX];
+
+const char *covey_sweep_error(void) { return error; }
+
+covey_status sweep_fail(covey_status status, const char *format, ...)
+{
+    char words[ERROR_MAX];      /* an argument may be the last error itself */
+    va_list args;
+    va_start(args, format);
+    vsnprintf(words, sizeof words, format, args);
+    va_end(args);
+    memcpy(error, words, sizeof words);
+    return status;
+}
+
+void sweep_say(covey_sweep *s, const char *format, ...)
+{
+    char line[2048];
+    va_list args;
+    if (!s->opts.on_event)
+        return;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    s->opts.on_event(s, line, s->opts.arg);
+}
+
+int64_t sweep_now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+}
+
+const char *sweep_params(covey_sweep *s, const struct trial *t)
+{
+    text_clear(&s->params);
+    space_print_json(&s->params, &s->spec->space, t->x);
+    return text_get(&s->params);
+}
+
+const char *sweep_trial_dir(covey_sweep *s, uint32_t trial)
+{
+    snprintf(s->trial_dir, sizeof s->trial_dir, "%s/trials/%04u", s->dir, trial);
+    return s->trial_dir;
+}
+
+/* ---- the record -------------------------------------------------------------------- */
+
+covey_status sweep_record_start(covey_sweep *s, const struct controller_order *order, uint64_t *seq)
+{
+    const struct trial *t = controller_trial(s->controller, order->trial);
+    struct record_event e = {.kind = RECORD_START, .time_ms = t->run_started_ms, .trial = t->number};
+    const char *params = order->new_point ? sweep_params(s, t) : NULL;
+    if (order->new_point && !params)
+        return sweep_fail(COVEY_ENOMEM, "out of memory");
+    e.start.run = t->runs - 1;
+    e.start.params = params;
+    e.start.until = t->until;
+    e.start.bracket = t->bracket;
+    e.start.clone_of = t->clone_of;
+    record_append(s->record, &e);
+    *seq = e.seq;
+    return COVEY_OK;
+}
+
+enum record_fate sweep_record_end(covey_sweep *s, uint32_t trial, int status, bool interrupted, const char *why)
+{
+    struct record_event e = {.kind = RECORD_END, .time_ms = sweep_now_ms(), .trial = trial};
+    e.end.fate = controller_end(s->controller, trial, status, interrupted, why, e.time_ms);
+    e.end.status = status;
+    e.end.why = why;
+    record_append(s->record, &e);
+    return e.end.fate;
+}
+
+/* ---- making ------------------------------------------------------------------------- */
+
+static void on_warning(const char *text, void *arg) { sweep_say(arg, "warning: %s", text); }
+
+static covey_sweep *sweep_new(const covey_sweep_opts *opts)
+{
+    covey_sweep *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    size_t size = opts->size < sizeof s->opts ? opts->size : sizeof s->opts;
+    memcpy(&s->opts, opts, size);
+    s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    s->task = s->opts.trial ? strdup(s->opts.trial) : NULL;
+    if (s->wake_fd < 0 || (s->opts.trial && !s->task))
+        covey_sweep_close(&s);
+    return s;
+}
+
+void covey_sweep_close(covey_sweep **sp)
+{
+    covey_sweep *s = sp ? *sp : NULL;
+    if (!s)
+        return;
+    *sp = NULL;
+    record_finish(&s->record);
+    controller_free(&s->controller);
+    spec_free(&s->spec);
+    text_fini(&s->params);
+    text_fini(&s->words);
+    if (s->wake_fd >= 0)
+        close(s->wake_fd);
+    free(s->task);
+    free(s);
+}
+
+/* The file's text; the caller frees. */
+static char *read_file(const char *path)
+{
+    FILE *f = fopen(path, "re");
+    char *text = f ? malloc(SPEC_FILE_MAX + 2) : NULL;
+    size_t size = text ? fread(text, 1, SPEC_FILE_MAX + 1, f) : 0;
+    if (!text || ferror(f)) {
+        sweep_fail(COVEY_EINVAL, "%s: %s", path, strerror(errno));
+        free(text);
+        text = NULL;
+    } else {
+        text[size] = 0;
+    }
+    if (f)
+        fclose(f);
+    return text;
+}
+
+/* Change what @line says ("key=value"), and remember it in @sets. */
+static covey_status set_line(covey_sweep *s, const char *line, struct text *sets)
+{
+    char key[128], why[512];
+    const char *equals = strchr(line, '=');
+    if (!equals || (size_t)(equals - line) >= sizeof key || strchr(line, '\n'))
+        return sweep_fail(COVEY_EINVAL, "set \"%s\": key=value is wanted, such as run_cap=200", line);
+    memcpy(key, line, (size_t)(equals - line));
+    key[equals - line] = 0;
+    if (!spec_set(s->spec, key, equals + 1, why, sizeof why))
+        return sweep_fail(COVEY_EINVAL, "set %s: %s", line, why);
+    text_printf(sets, "%s\n", line);
+    return COVEY_OK;
+}
+
+static covey_status set_number(covey_sweep *s, const char *key, uint64_t value, struct text *sets)
+{
+    char line[64];
+    if (!value)
+        return COVEY_OK;
+    snprintf(line, sizeof line, "%s=%llu", key, (unsigned long long)value);
+    return set_line(s, line, sets);
+}
+
+static covey_status apply_opts(covey_sweep *s, struct text *sets)
+{
+    covey_status status = set_number(s, "run_cap", s->opts.count, sets);
+    if (status == COVEY_OK)
+        status = set_number(s, "parallel", s->opts.parallel, sets);
+    for (size_t i = 0; status == COVEY_OK && s->opts.set && s->opts.set[i]; i++)
+        status = set_line(s, s->opts.set[i], sets);
+    if (status == COVEY_OK && sets->failed)
+        status = sweep_fail(COVEY_ENOMEM, "out of memory");
+    return status;
+}
+
+static covey_status use_seed(covey_sweep *s, uint64_t seed)
+{
+    char why[512];
+    s->spec->seed = s->spec->search.seed = s->spec->scheduler.seed = seed;
+    s->controller = controller_new(s->spec, why, sizeof why);
+    return s->controller ? COVEY_OK : sweep_fail(COVEY_EINVAL, "%s: %s", s->spec->file, why);
+}
+
+/* Random unless somebody named one; what it was is in the record. */
+static uint64_t choose_seed(const covey_sweep *s)
+{
+    uint64_t seed = s->spec->seed;
+    if (s->opts.seeded)
+        return s->opts.seed;
+    if (seed == 0 && getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+        seed = (uint64_t)sweep_now_ms();
+    return seed >> 16;          /* short enough to be typed */
+}
+
+static bool make_parents(char *path)
+{
+    for (char *at = strchr(path + 1, '/'); at; at = strchr(at + 1, '/')) {
+        *at = 0;
+        bool ok = mkdir(path, 0777) == 0 || errno == EEXIST;
+        *at = '/';
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+/* sweeps/NAME-DATE, and a number where that is there already. */
+static void name_dir(const covey_sweep *s, int n, char *path, size_t size)
+{
+    char date[32];
+    time_t now = time(NULL);
+    struct tm tm;
+    strftime(date, sizeof date, "%Y%m%d-%H%M%S", localtime_r(&now, &tm));
+    const char *name = s->spec->name && *s->spec->name ? s->spec->name : "sweep";
+    int at = snprintf(path, size, "sweeps/");
+    snprintf(path + at, size - (size_t)at, n ? "%s-%s-%d" : "%s-%s", name, date, n);
+    for (char *c = path + at; *c; c++)
+        if (*c == '/' || *c <= ' ')
+            *c = '-';
+}
+
+static covey_status make_dir(covey_sweep *s)
+{
+    char path[SWEEP_PATH_MAX + 16];
+    for (int n = 0;; n++) {
+        if (s->opts.dir)
+            snprintf(path, SWEEP_PATH_MAX, "%s", s->opts.dir);
+        else
+            name_dir(s, n, path, SWEEP_PATH_MAX);
+        if (make_parents(path) && mkdir(path, 0777) == 0)
+            break;
+        if (errno == EEXIST && !s->opts.dir && n < 100)
+            continue;
+        if (errno == EEXIST)
+            return sweep_fail(COVEY_EREFUSED, "%s exists already; `covey sweep resume %s` goes on with a sweep that "
+                              "is there, another --dir starts a new one", path, path);
+        return sweep_fail(COVEY_ESYSTEM, "cannot make the directory %s: %s", path, strerror(errno));
+    }
+    if (!realpath(path, s->dir) || strlen(s->dir) + 64 > sizeof s->dir)
+        return sweep_fail(COVEY_ESYSTEM, "%s: %s", path, strerror(errno ? errno : ENAMETOOLONG));
+    snprintf(path, sizeof path, "%s/trials", s->dir);
+    if (mkdir(path, 0777) != 0)
+        return sweep_fail(COVEY_ESYSTEM, "cannot make the directory %s: %s", path, strerror(errno));
+    return COVEY_OK;
+}
+
+static covey_status make_record(covey_sweep *s, const char *text, const char *sets)
+{
+    char why[1024], seed[32], created[32];
+    const struct spec *spec = s->spec;
+    const char **names = calloc(spec->space.count + 1, sizeof *names);
+    if (!names)
+        return sweep_fail(COVEY_ENOMEM, "out of memory");
+    for (size_t i = 0; i < spec->space.count; i++)
+        names[i] = spec->space.params[i].name;
+    const char *base = strrchr(s->dir, '/');
+    struct record_sweep what = {.name = spec->name ? spec->name : base ? base + 1 : s->dir,
+                                .metric = spec->metric.name, .maximize = spec->metric.maximize, .params = names};
+    covey_status status = (covey_status)record_create(&s->record, s->dir, &what, why, sizeof why);
+    free(names);
+    if (status != COVEY_OK)
+        return sweep_fail(status, "%s", why);
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)spec->seed);
+    snprintf(created, sizeof created, "%lld", (long long)sweep_now_ms());
+    record_set(s->record, "spec", text);
+    record_set(s->record, "spec_file", spec->file);
+    record_set(s->record, "sets", sets);
+    record_set(s->record, "seed", seed);
+    record_set(s->record, "created_ms", created);
+    record_set(s->record, "task", s->task ? s->task : "");
+    return COVEY_OK;
+}
+
+static covey_status create(covey_sweep *s, const char *name, const char *text)
+{
+    char why[4096];
+    struct text sets = TEXT_NONE;
+    s->spec = spec_read(name, text, strlen(text), on_warning, s, why, sizeof why);
+    if (!s->spec)
+        return sweep_fail(COVEY_EINVAL, "%s", why);
+    covey_status status = apply_opts(s, &sets);
+    if (status == COVEY_OK)
+        status = use_seed(s, choose_seed(s));
+    if (status == COVEY_OK)
+        status = make_dir(s);
+    if (status == COVEY_OK)
+        status = make_record(s, text, text_get(&sets));
+    text_fini(&sets);
+    return status;
+}
+
+covey_status covey_sweep_create(covey_sweep **out, const covey_sweep_opts *opts)
+{
+    if (!out || !opts || opts->size == 0 || (!opts->file) == (!opts->text))
+        return sweep_fail(COVEY_EINVAL, "covey_sweep_create: opts need their size, and either a file or a text");
+    *out = NULL;
+    covey_sweep *s = sweep_new(opts);
+    char *read = opts->file ? read_file(opts->file) : NULL;
+    covey_status status = COVEY_EINVAL;
+    if (!s)
+        status = sweep_fail(COVEY_ENOMEM, "out of memory, or of descriptors");
+    else if (read || opts->text)
+        status = create(s, opts->file ? opts->file : "sweep", read ? read : opts->text);
+    free(read);
+    if (status == COVEY_OK)
+        *out = s;
+    else
+        covey_sweep_close(&s);
+    return status;
+}
+
+/* ---- opening --------------------------------------------------------------------------- */
+
+static bool play(const struct record_event *event, void *arg)
+{
+    char why[512];
+    covey_sweep *s = arg;
+    if (controller_play(s->controller, event, why, sizeof why))
+        return true;
+    sweep_fail(COVEY_EINVAL, "%s: the record is damaged: %s", s->dir, why);
+    return false;
+}
+
+static covey_status restore_sets(covey_sweep *s, struct text *sets)
+{
+    char *old = record_meta(s->record, "sets"), *save = NULL;
+    covey_status status = COVEY_OK;
+    for (char *line = old ? strtok_r(old, "\n", &save) : NULL; line && status == COVEY_OK;
+         line = strtok_r(NULL, "\n", &save))
+        status = set_line(s, line, sets);
+    free(old);
+    return status;
+}
+
+static covey_status restore(covey_sweep *s)
+{
+    char why[4096];
+    struct text sets = TEXT_NONE;
+    char *text = record_meta(s->record, "spec"), *file = record_meta(s->record, "spec_file");
+    char *seed = record_meta(s->record, "seed"), *task = record_meta(s->record, "task");
+    covey_status status = COVEY_OK;
+    if (!text || !file || !seed)
+        status = sweep_fail(COVEY_EINVAL, "%s: the record is damaged: it does not say what it was made from", s->dir);
+    if (status == COVEY_OK && !(s->spec = spec_read(file, text, strlen(text), NULL, NULL, why, sizeof why)))
+        status = sweep_fail(COVEY_EINVAL, "%s", why);
+    if (status == COVEY_OK)
+        status = restore_sets(s, &sets);
+    if (status == COVEY_OK)
+        status = apply_opts(s, &sets);
+    if (status == COVEY_OK)
+        status = use_seed(s, strtoull(seed, NULL, 10));
+    if (status == COVEY_OK && !s->looking)
+        record_set(s->record, "sets", text_get(&sets));
+    if (status == COVEY_OK && task && *task && !s->task && !(s->task = strdup(task)))
+        status = sweep_fail(COVEY_ENOMEM, "out of memory");
+    free(text);
+    free(file);
+    free(seed);
+    free(task);
+    text_fini(&sets);
+    return status;
+}
+
+static covey_status open_record(covey_sweep *s)
+{
+    char why[1024];
+    if (!realpath(s->opts.dir, s->dir) || strlen(s->dir) + 64 > sizeof s->dir)
+        return sweep_fail(COVEY_EINVAL, "no sweep in %s: %s", s->opts.dir, strerror(errno));
+    covey_status status = (covey_status)(s->looking ? record_look(&s->record, s->dir, why, sizeof why)
+                                                    : record_resume(&s->record, s->dir, why, sizeof why));
+    if (status != COVEY_OK)
+        return sweep_fail(status, "%s", why);
+    status = restore(s);
+    if (status != COVEY_OK)
+        return status;
+    error[0] = 0;
+    status = (covey_status)record_play(s->record, play, s, why, sizeof why);
+    if (status != COVEY_OK)
+        return sweep_fail(status, "%s", why);
+    return error[0] ? COVEY_EINVAL : COVEY_OK;
+}
+
+static covey_status open_sweep(covey_sweep **out, const covey_sweep_opts *opts, bool looking)
+{
+    *out = NULL;
+    covey_sweep *s = sweep_new(opts);
+    if (!s)
+        return sweep_fail(COVEY_ENOMEM, "out of memory, or of descriptors");
+    s->looking = looking;
+    covey_status status = open_record(s);
+    if (status == COVEY_OK)
+        *out = s;
+    else
+        covey_sweep_close(&s);
+    return status;
+}
+
+covey_status covey_sweep_resume(covey_sweep **out, const covey_sweep_opts *opts)
+{
+    if (!out || !opts || opts->size == 0 || !opts->dir)
+        return sweep_fail(COVEY_EINVAL, "covey_sweep_resume: opts need their size and a directory");
+    return open_sweep(out, opts, false);
+}
+
+covey_status covey_sweep_look(covey_sweep **out, const char *dir)
+{
+    covey_sweep_opts opts = {.size = sizeof opts, .dir = dir};
+    if (!out || !dir)
+        return sweep_fail(COVEY_EINVAL, "covey_sweep_look: NULL");
+    return open_sweep(out, &opts, true);
+}
+
+/* ---- looking ------------------------------------------------------------------------------ */
+
+static covey_trial_state public_state(enum trial_state state)
+{
+    static const covey_trial_state states[TRIAL_STATE_COUNT] = {
+        [TRIAL_RUNNING] = COVEY_TRIAL_RUNNING, [TRIAL_ENDING] = COVEY_TRIAL_RUNNING,
+        [TRIAL_WAITING] = COVEY_TRIAL_WAITING, [TRIAL_PAUSED] = COVEY_TRIAL_PAUSED,
+        [TRIAL_COMPLETE] = COVEY_TRIAL_COMPLETE, [TRIAL_STOPPED] = COVEY_TRIAL_STOPPED,
+        [TRIAL_FAILED] = COVEY_TRIAL_FAILED, [TRIAL_CANCELLED] = COVEY_TRIAL_CANCELLED,
+    };
+    return states[state];
+}
+
+uint32_t covey_sweep_count(covey_sweep *s) { return s ? controller_count(s->controller) : 0; }
+
+covey_status covey_sweep_trial(covey_sweep *s, uint32_t trial, covey_trial_info *out)
+{
+    const struct trial *t = s && out ? controller_trial(s->controller, trial) : NULL;
+    if (!t)
+        return sweep_fail(COVEY_EINVAL, "there is no trial %u", trial);
+    const char *params = sweep_params(s, t);
+    if (!params)
+        return sweep_fail(COVEY_ENOMEM, "out of memory");
+    *out = (covey_trial_info){
+        .trial = trial, .state = public_state(t->state), .params = params, .dir = sweep_trial_dir(s, trial),
+        .value = t->value, .best = t->best, .best_step = t->best_step, .step = t->step, .runs = t->runs,
+        .why = t->why ? t->why : "",
+    };
+    return COVEY_OK;
+}
+
+covey_status covey_sweep_best(covey_sweep *s, covey_trial_info *out)
+{
+    const struct trial *t = s ? controller_best(s->controller) : NULL;
+    if (!t)
+        return sweep_fail(s ? COVEY_EAGAIN : COVEY_EINVAL, "no trial has reported a value yet");
+    return covey_sweep_trial(s, t->number, out);
+}
+
+const char *covey_sweep_dir(covey_sweep *s) { return s ? s->dir : ""; }

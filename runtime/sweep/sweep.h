@@ -1,0 +1,76 @@
+/* sweep.h - what covey_sweep is made of, for its own files.
+ *
+ *   sweep.c    create, resume, look, close; what can be asked of it
+ *   ask.c      trials that somebody else runs
+ *   run.c      the loop that runs trials on a cluster
+ *   launch.c   a trial's directory, environment and process
+ *   report.c   one report, from its JSON to its answer
+ *   trial.c    inside a trial that is a C function
+ */
+#ifndef COVEY_SWEEP_SWEEP_H
+#define COVEY_SWEEP_SWEEP_H
+
+#include <limits.h>
+#include <stdatomic.h>
+
+#include "covey/sweep.h"
+#include "sweep/controller.h"
+
+#define SWEEP_PATH_MAX (PATH_MAX - 64)
+#define SWEEP_REPORT_MAX (64u * 1024)   /* bytes of one report */
+
+struct run;
+
+struct covey_sweep {
+    covey_sweep_opts opts;      /* texts are not kept */
+    struct spec *spec;
+    struct controller *controller;
+    struct record *record;
+    char dir[SWEEP_PATH_MAX];   /* absolute */
+    char *task;                 /* owned: the COVEY_TRIAL to run; NULL: the command */
+    bool looking;               /* nothing may change */
+    atomic_int stops;           /* covey_sweep_stop() calls */
+    int wake_fd;                /* eventfd that they write to */
+    struct run *run;            /* while covey_sweep_run() is at it */
+    struct text params, words;  /* for what is handed out */
+    char trial_dir[SWEEP_PATH_MAX + 32];
+};
+
+/* sweep.c */
+/* Sets covey_sweep_error(); returns @status. */
+covey_status sweep_fail(covey_status status, const char *format, ...) COVEY_PRINTF(2, 3);
+/* A line for people. */
+void sweep_say(covey_sweep *s, const char *format, ...) COVEY_PRINTF(2, 3);
+int64_t sweep_now_ms(void);     /* wall clock */
+/* A trial's parameters as JSON; valid until the next call.  NULL: out of memory. */
+const char *sweep_params(covey_sweep *s, const struct trial *t);
+const char *sweep_trial_dir(covey_sweep *s, uint32_t trial);
+/* Record that @order was carried out, and that a trial ended. */
+covey_status sweep_record_start(covey_sweep *s, const struct controller_order *order, uint64_t *seq);
+enum record_fate sweep_record_end(covey_sweep *s, uint32_t trial, int status, bool interrupted, const char *why);
+
+/* report.c */
+struct sweep_answer {
+    bool stop;
+    bool refused;
+    uint64_t seq;               /* the answer waits until this is durable; 0: it need not */
+    char why[160];              /* of a refusal; "" */
+};
+/* Take one report of @trial; @step 0: what the report says itself, else the next. */
+void sweep_report(covey_sweep *s, uint32_t trial, int64_t step, const char *json, size_t size,
+                  struct sweep_answer *out);
+
+/* launch.c */
+/* Make the directory of @order's trial, with its parameters and, where it clones another
+ * trial, that one's checkpoint.  False with covey_sweep_error(). */
+bool launch_prepare(covey_sweep *s, const struct controller_order *order);
+/* Submit it.  A zero ref with covey_sweep_error() where its command cannot be made. */
+covey_ref launch_submit(covey_sweep *s, covey *c, uint32_t trial, double gpus_default, covey_opts *opts);
+/* Keep a copy of the checkpoint that @trial has now, for those who clone it (PBT). */
+void launch_snapshot(covey_sweep *s, uint32_t trial);
+/* The last lines of its log, for an error; "" if there is none. */
+void launch_tail(covey_sweep *s, uint32_t trial, char *out, size_t size);
+/* Write the helpers for scripts into DIR/python: the wandb module and covey_report.py. */
+bool launch_write_helpers(covey_sweep *s);
+
+#endif

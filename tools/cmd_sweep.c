@@ -1,0 +1,377 @@
+/* cmd_sweep.c - covey sweep: the table of its actions, and those that only look
+ * or tell; cmd_sweep_run.c has those that run trials. */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "cmd_sweep.h"
+#include "sweep/plan.h"
+#include "sweep/sweep.h"
+
+#define NOTHING_LEFT 10         /* of ask and report, for scripts */
+#define LOCK_TRIES 100          /* of a record that another ask or tell has open, 100 ms each */
+
+int sweep_cmd_fail(const struct cli *cli, covey_status status)
+{
+    return cli_fail(cli, status == COVEY_EINVAL || status == COVEY_EREFUSED ? STATUS_USAGE : STATUS_WORK, NULL, "%s",
+                    covey_sweep_error());
+}
+
+/* ---- show, best ------------------------------------------------------------------------- */
+
+static void print_trial_json(covey_sweep *s, const struct trial *t)
+{
+    printf("{\"trial\": %u, \"state\": \"%s\", ", t->number, trial_state_name(t->state));
+    if (isfinite(t->best))
+        printf("\"value\": %.17g, \"value_step\": %lld, ", t->best, (long long)t->best_step);
+    printf("\"step\": %lld, \"runs\": %u, \"run_ms\": %lld, \"params\": %s, \"dir\": \"%s\"}\n", (long long)t->step,
+           t->runs, (long long)t->ran_ms, sweep_params(s, t), sweep_trial_dir(s, t->number));
+}
+
+static void print_trial(covey_sweep *s, const struct trial *t)
+{
+    char value[32] = "-", seconds[32];
+    if (isfinite(t->best))
+        snprintf(value, sizeof value, "%.6g", t->best);
+    snprintf(seconds, sizeof seconds, "%.1f", (double)t->ran_ms / 1000);
+    printf("%6u  %-9s %12s %8lld %9s  %s\n", t->number, trial_state_name(t->state), value, (long long)t->step, seconds,
+           sweep_params(s, t));
+}
+
+static int show(const struct cli *cli, const struct sweep_cmd *cmd)
+{
+    covey_sweep *s;
+    covey_status status = covey_sweep_look(&s, cmd->word);
+    if (status != COVEY_OK)
+        return sweep_cmd_fail(cli, status);
+    if (cmd->json)
+        printf("{\"schema\": \"covey.sweep/1\"}\n");
+    else
+        printf("%6s  %-9s %12s %8s %9s  %s\n", "TRIAL", "STATE", s->spec->metric.name ? s->spec->metric.name : "VALUE",
+               "STEP", "SECONDS", "PARAMETERS");
+    for (uint32_t i = 0; i < covey_sweep_count(s); i++) {
+        const struct trial *t = controller_trial(s->controller, i);
+        if (cmd->json)
+            print_trial_json(s, t);
+        else
+            print_trial(s, t);
+    }
+    if (!cmd->json)
+        sweep_print_summary(s);
+    covey_sweep_close(&s);
+    return STATUS_OK;
+}
+
+void sweep_print_best(covey_sweep *s)
+{
+    const struct trial *t = controller_best(s->controller);
+    if (!t)
+        return;
+    printf("best: %s %.6g at step %lld, trial %u\n", s->spec->metric.name, t->best, (long long)t->best_step, t->number);
+    for (size_t i = 0; i < s->spec->space.count; i++) {
+        struct value v;
+        struct text text = TEXT_NONE;
+        const struct param *p = &s->spec->space.params[i];
+        if (!space_is_active(&s->spec->space, t->x, i) || !param_value(p, t->x[i], &v))
+            continue;
+        value_print_python(&text, &v);
+        printf("  %s = %s\n", p->name, text_get(&text) ? text_get(&text) : "");
+        text_fini(&text);
+        value_fini(&v);
+    }
+}
+
+void sweep_print_summary(covey_sweep *s)
+{
+    const struct controller *c = s->controller;
+    printf("%u trials: %u complete, %u stopped early, %u paused, %u failed", controller_count(c),
+           controller_in_state(c, TRIAL_COMPLETE), controller_in_state(c, TRIAL_STOPPED),
+           controller_in_state(c, TRIAL_PAUSED), controller_in_state(c, TRIAL_FAILED));
+    uint32_t left = controller_in_state(c, TRIAL_RUNNING) + controller_in_state(c, TRIAL_WAITING) +
+                    controller_in_state(c, TRIAL_ENDING);
+    if (left)
+        printf(", %u running or to run again", left);
+    int64_t most = s->spec->scheduler.max_iter * (int64_t)controller_count(c);
+    if (most > 0 && controller_steps(c) > 0)
+        printf("; %lld of %lld steps, %.0f %% saved", (long long)controller_steps(c), (long long)most,
+               100 * (1 - (double)controller_steps(c) / (double)most));
+    printf("\n");
+    sweep_print_best(s);
+}
+
+static int best(const struct cli *cli, const struct sweep_cmd *cmd)
+{
+    covey_sweep *s;
+    covey_status status = covey_sweep_look(&s, cmd->word);
+    if (status != COVEY_OK)
+        return sweep_cmd_fail(cli, status);
+    const struct trial *t = controller_best(s->controller);
+    int exit = t ? STATUS_OK : STATUS_WORK;
+    if (!t)
+        (void)cli_fail(cli, STATUS_WORK, NULL, "no trial of %s has reported a value yet", cmd->word);
+    else if (cmd->json)
+        print_trial_json(s, t);
+    else
+        sweep_print_best(s);
+    covey_sweep_close(&s);
+    return exit;
+}
+
+/* ---- preview ------------------------------------------------------------------------------ */
+
+static void print_space(const struct space *space)
+{
+    static const char *const names[] = {"choice", "uniform", "log uniform", "inverse log uniform", "normal",
+                                        "log normal", "beta"};
+    uint64_t size = space_size(space);
+    printf("space: %zu parameters", space->count);
+    if (size != UINT64_MAX)
+        printf(", %llu points", (unsigned long long)size);
+    printf("\n");
+    for (size_t i = 0; i < space->count; i++) {
+        const struct param *p = &space->params[i];
+        printf("  %-24s ", p->name);
+        if (p->distribution == DIST_CHOICE) {
+            struct text text = TEXT_NONE;
+            for (size_t k = 0; k < p->count && k < 8; k++) {
+                text_puts(&text, k ? ", " : "");
+                value_print_python(&text, &p->choices[k]);
+            }
+            printf("%s%s\n", text_get(&text) ? text_get(&text) : "", p->count > 8 ? ", ..." : "");
+            text_fini(&text);
+        } else if (p->distribution == DIST_NORMAL || p->distribution == DIST_LOG_NORMAL) {
+            printf("%s, mu %g, sigma %g\n", names[p->distribution], p->mu, p->sigma);
+        } else {
+            printf("%s, %g to %g%s\n", names[p->distribution], p->low, p->high, p->whole ? ", whole" : "");
+        }
+    }
+}
+
+static void on_warning(const char *text, void *arg)
+{
+    (void)arg;
+    fprintf(stderr, "warning: %s\n", text);
+}
+
+static int preview(const struct cli *cli, const struct sweep_cmd *cmd)
+{
+    char why[4096];
+    struct plan plan;
+    struct spec *spec = spec_open(cmd->word, on_warning, NULL, why, sizeof why);
+    if (!spec)
+        return cli_fail(cli, STATUS_USAGE, NULL, "%s", why);
+    uint64_t trials = cmd->count ? cmd->count : spec->run_cap, size = space_size(&spec->space);
+    if (spec->search.kind == SEARCH_GRID && (trials == 0 || trials > size))
+        trials = size;
+    uint32_t slots = cmd->parallel ? (uint32_t)cmd->parallel : spec->parallel ? spec->parallel : 8;
+    print_space(&spec->space);
+    bool ok = plan_make(&plan, &spec->scheduler, &spec->space, trials > UINT32_MAX ? UINT32_MAX : (uint32_t)trials,
+                        slots, why, sizeof why);
+    if (ok) {
+        struct text text = TEXT_NONE;
+        plan_print(&text, &plan);
+        printf("%s", text_get(&text) ? text_get(&text) : "");
+        text_fini(&text);
+        plan_fini(&plan);
+    }
+    spec_free(&spec);
+    return ok ? STATUS_OK : cli_fail(cli, STATUS_USAGE, NULL, "%s: %s", cmd->word, why);
+}
+
+/* ---- create, ask, tell, stop ------------------------------------------------------------------ */
+
+static int create(const struct cli *cli, const struct sweep_cmd *cmd)
+{
+    covey_sweep *s;
+    covey_sweep_opts opts = sweep_cmd_opts(cmd);
+    opts.file = cmd->word;
+    covey_status status = covey_sweep_create(&s, &opts);
+    if (status != COVEY_OK)
+        return sweep_cmd_fail(cli, status);
+    printf("%s\n", covey_sweep_dir(s));
+    covey_sweep_close(&s);
+    return STATUS_OK;
+}
+
+/* Several of them may come at once: they take turns. */
+static covey_status open_for_telling(covey_sweep **s, const char *dir)
+{
+    covey_sweep_opts opts = {.size = sizeof opts, .dir = dir};
+    covey_status status = COVEY_EREFUSED;
+    for (int i = 0; i < LOCK_TRIES && status == COVEY_EREFUSED; i++) {
+        if (i > 0)
+            usleep(100000);
+        status = covey_sweep_resume(s, &opts);
+    }
+    return status;
+}
+
+static int ask(const struct cli *cli, const struct sweep_cmd *cmd)
+{
+    covey_sweep *s;
+    covey_offer offer;
+    covey_status status = open_for_telling(&s, cmd->word);
+    if (status != COVEY_OK)
+        return sweep_cmd_fail(cli, status);
+    status = covey_sweep_ask(s, &offer);
+    int exit = STATUS_OK;
+    if (status == COVEY_OK)
+        printf("{\"trial\": %u, \"params\": %s, \"resource\": %lld, \"checkpoint\": \"%s\"}\n", offer.trial, offer.params,
+               (long long)offer.resource, offer.checkpoint);
+    else if (status == COVEY_ECLOSED || status == COVEY_EAGAIN)
+        exit = NOTHING_LEFT;
+    else
+        exit = sweep_cmd_fail(cli, status);
+    if (status == COVEY_EAGAIN)
+        cli_fail(cli, exit, NULL, "%s", covey_sweep_error());
+    covey_sweep_close(&s);
+    return exit;
+}
+
+/* {"loss": 0.3} of the words "loss=0.3"; a value that is no number is a text. */
+static bool report_of_words(struct text *out, char **words, int count)
+{
+    text_puts(out, "{");
+    for (int i = 0; i < count; i++) {
+        char *equals = strchr(words[i], '='), *end;
+        if (!equals || equals == words[i])
+            return false;
+        *equals = 0;
+        text_puts(out, i ? "," : "");
+        text_json_string(out, words[i]);
+        text_puts(out, ":");
+        double x = strtod(equals + 1, &end);
+        if (equals[1] && !*end && isfinite(x))
+            text_puts(out, equals + 1);
+        else
+            text_json_string(out, equals + 1);
+        *equals = '=';
+    }
+    text_puts(out, "}");
+    return text_get(out) != NULL;
+}
+
+static int tell(const struct cli *cli, const struct sweep_cmd *cmd)
+{
+    covey_sweep *s;
+    bool stop = false;
+    struct text report = TEXT_NONE;
+    if (cmd->trial == UINT64_MAX)
+        return cli_fail(cli, STATUS_USAGE, NULL, "tell: --trial N says which trial is meant");
+    if (cmd->word_count == 0 && !cmd->done && !cmd->failed)
+        return cli_fail(cli, STATUS_USAGE, NULL, "tell: metrics such as loss=0.3, or --done or --failed, are missing");
+    if (!report_of_words(&report, cmd->words, cmd->word_count))
+        return cli_fail(cli, STATUS_USAGE, NULL, "tell: metrics are given as NAME=VALUE, such as loss=0.3");
+    covey_status status = open_for_telling(&s, cmd->word);
+    if (status == COVEY_OK && cmd->word_count > 0)
+        status = covey_sweep_tell(s, (uint32_t)cmd->trial, (int64_t)cmd->step, text_get(&report), &stop);
+    if (status == COVEY_OK && (cmd->done || cmd->failed))
+        status = covey_sweep_end(s, (uint32_t)cmd->trial, cmd->failed);
+    if (status == COVEY_OK)
+        printf("{\"stop\": %s}\n", stop ? "true" : "false");
+    int exit = status == COVEY_OK ? STATUS_OK : sweep_cmd_fail(cli, status);
+    if (s)
+        covey_sweep_close(&s);
+    text_fini(&report);
+    return exit;
+}
+
+/* The runner's pid stands in DIR/runner.pid, and is only used while DIR/lock is held. */
+static int stop(const struct cli *cli, const struct sweep_cmd *cmd)
+{
+    char path[4096];
+    int pid = 0;
+    snprintf(path, sizeof path, "%s/lock", cmd->word);
+    int lock = open(path, O_RDONLY | O_CLOEXEC);
+    if (lock < 0)
+        return cli_fail(cli, STATUS_USAGE, NULL, "no sweep in %s: %s", cmd->word, strerror(errno));
+    bool free = flock(lock, LOCK_EX | LOCK_NB) == 0;
+    close(lock);
+    snprintf(path, sizeof path, "%s/runner.pid", cmd->word);
+    FILE *f = free ? NULL : fopen(path, "re");
+    bool found = f && fscanf(f, "%d", &pid) == 1 && pid > 1;
+    if (f)
+        fclose(f);
+    if (!found || kill(pid, SIGINT) != 0)
+        return cli_fail(cli, STATUS_WORK, NULL, "nobody runs the sweep in %s", cmd->word);
+    cli_say(cli, "its running trials save their checkpoints; `covey sweep resume %s` goes on", cmd->word);
+    return STATUS_OK;
+}
+
+/* ---- the table ------------------------------------------------------------------------------------ */
+
+static const struct action {
+    const char *name, *of;
+    int (*run)(const struct cli *cli, const struct sweep_cmd *cmd);
+    bool more_words;
+} actions[] = {
+    {"run", "FILE.yaml", sweep_cmd_run, false},   {"resume", "DIR", sweep_cmd_resume, false},
+    {"show", "DIR", show, false},                 {"best", "DIR", best, false},
+    {"stop", "DIR", stop, false},                 {"preview", "FILE.yaml", preview, false},
+    {"create", "FILE.yaml", create, false},       {"ask", "DIR", ask, false},
+    {"tell", "DIR", tell, true},
+};
+#define ACTIONS (sizeof actions / sizeof *actions)
+
+static const struct action *find_action(const char *name)
+{
+    for (size_t i = 0; i < ACTIONS; i++)
+        if (strcmp(actions[i].name, name) == 0)
+            return &actions[i];
+    return NULL;
+}
+
+static int unknown_action(const struct cli *cli, const char *typed)
+{
+    const char *names[ACTIONS + 1] = {NULL};
+    for (size_t i = 0; i < ACTIONS; i++)
+        names[i] = actions[i].name;
+    const char *near = args_nearest(typed, names);
+    return cli_fail(cli, STATUS_USAGE, "See: covey sweep --help", "there is no covey sweep %s%s%s%s", typed,
+                    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
+covey_sweep_opts sweep_cmd_opts(const struct sweep_cmd *cmd)
+{
+    return (covey_sweep_opts){
+        .size = sizeof(covey_sweep_opts), .dir = cmd->dir, .parallel = (uint32_t)cmd->parallel, .count = cmd->count,
+        .seeded = cmd->seed != UINT64_MAX, .seed = cmd->seed, .set = cmd->set.items,
+    };
+}
+
+int cmd_sweep(struct cli *cli, int argc, char **argv)
+{
+    struct sweep_cmd cmd = {.seed = UINT64_MAX, .trial = UINT64_MAX};
+    const struct arg_option options[] = {
+        {"dir", 0, ARG_TEXT, &cmd.dir, "DIR", "of a new sweep (default sweeps/NAME-DATE)"},
+        {"parallel", 0, ARG_UINT, &cmd.parallel, "N", "trials at once (default: what the cluster has room for)"},
+        {"count", 0, ARG_UINT, &cmd.count, "N", "trials at most (default: the file's run_cap)"},
+        {"seed", 0, ARG_UINT, &cmd.seed, "S", "of the search (default: the file's, else random)"},
+        {"set", 0, ARG_LIST, &cmd.set, "KEY=VALUE", "change a setting of the file, such as run_cap=200"},
+        {"trial", 0, ARG_UINT, &cmd.trial, "N", "tell: which one"},
+        {"step", 0, ARG_UINT, &cmd.step, "N", "tell: of the metrics (default: the next one)"},
+        {"done", 0, ARG_FLAG, &cmd.done, NULL, "tell: the trial has ended well"},
+        {"failed", 0, ARG_FLAG, &cmd.failed, NULL, "tell: the trial has failed"},
+        {"json", 0, ARG_FLAG, &cmd.json, NULL, "for programs, one object a line"},
+        {0},
+    };
+    int words, status = cli_parse(cli, options, ARGS_MIXED, argc, argv, &words);
+    if (status != CLI_GO)
+        return status;
+    if (words < 1)
+        return cli_fail(cli, STATUS_USAGE, "See: covey sweep --help", "what is to be done: run, resume, show ...?");
+    const struct action *action = find_action(argv[1]);
+    if (!action)
+        return unknown_action(cli, argv[1]);
+    if (words < 2 || (words > 2 && !action->more_words))
+        return cli_fail(cli, STATUS_USAGE, "See: covey sweep --help", "usage: covey sweep %s %s", action->name, action->of);
+    cmd.word = argv[2];
+    cmd.words = argv + 3;
+    cmd.word_count = words - 2;
+    return action->run(cli, &cmd);
+}
