@@ -419,6 +419,9 @@ covey_status covey_sweep_run(covey_sweep *s, covey *c)
         (void)poll(&fd, 1, TICK_MS);
         covey_dispatch(c);
     }
+    for (uint32_t i = 0; i < run.slot_count; i++)
+        if (run.slots[i].ref.generation)
+            covey_release(c, run.slots[i].ref);     /* its callbacks must not meet what is freed here */
     covey_status status = how_it_ended(s);
     s->run = NULL;
     free(run.slots);
