@@ -65,11 +65,11 @@ EXAMPLE_LIBS_own_loop = $(LIBS_UV)
 UNIT := args budget buf door exec exec_model extents head head_link head_process keeper link \
     listing logs machine map mesh node node_lists node_model owner owner_lease owner_nomem \
     owner_objects packages page places port record resources store store_nomem store_wants \
-    sweep_command sweep_pbt sweep_record sweep_scheduler sweep_scheduler_model sweep_simulate \
-    sweep_spec sweep_value sweep_yaml value wire wire_hostile zwatch zygote
+    sweep_command sweep_pbt sweep_record sweep_scheduler sweep_scheduler_model sweep_search \
+    sweep_simulate sweep_spec sweep_value sweep_yaml value wire wire_hostile zwatch zygote
 # These count on __wrap_malloc to let the n-th allocation fail.
 UNIT_WRAP := exec exec_model head link map mesh node_model owner_nomem store_nomem \
-    sweep_scheduler_model sweep_simulate
+    sweep_scheduler_model sweep_search sweep_simulate
 SIM := machine main net process program world
 FUZZ := frame sweep_file value wire
 # With real processes: scripts, the programs that they run, and programs that
@@ -248,6 +248,10 @@ $(FUZZ_BIN): $(OUT)/fuzz_%: $(OBJ)/tests/fuzz/fuzz_%.o $(INTERNAL)
 	$(Q)$(CC) -fsanitize=fuzzer,address,undefined $^ $(ALL_LIBS) -o $@
 endif
 
+$(OUT)/prove-search: $(call objects,tools/prove_search.c) $(INTERNAL)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(ALL_LIBS) -o $@
+
 $(RUN_TESTS): tools/run-tests.c
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -331,7 +335,8 @@ lint: ## layers, warnings as errors, static analysis
 	@$(MAKE) --no-print-directory VARIANT=lint lint-built
 
 .PHONY: lint-built
-lint-built: $(call objects,$(LIB_SRC) $(DAEMON_SRC) $(SWEEP_SRC) $(TOOL_SRC) tools/covey.c)
+lint-built: $(call objects,$(LIB_SRC) $(DAEMON_SRC) $(SWEEP_SRC) $(TOOL_SRC) tools/covey.c \
+    tools/prove_search.c)
 
 tidy: ## clang-tidy over the sources; takes minutes, and may be wrong
 	@command -v clang-tidy >/dev/null || \
@@ -342,7 +347,7 @@ tidy: ## clang-tidy over the sources; takes minutes, and may be wrong
 # For tools/lint: every file that some target compiles.
 .PHONY: list-sources
 list-sources:
-	@printf '%s\n' $(LIB_SRC) $(DAEMON_SRC) $(SWEEP_SRC) $(TOOL_SRC) tools/covey.c tools/run-tests.c \
+	@printf '%s\n' $(LIB_SRC) $(DAEMON_SRC) $(SWEEP_SRC) $(TOOL_SRC) tools/covey.c tools/run-tests.c tools/prove_search.c \
 	    $(EXAMPLE_SRC) $(TEST_SRC)
 
 # ---- install --------------------------------------------------------------------------

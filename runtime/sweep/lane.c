@@ -11,6 +11,9 @@
 /* A normal distribution is searched within so many sigma of its middle: one
  * value in 16,000 is beyond. */
 #define NORMAL_REACH 4.0
+/* With more values than that, cells are narrower than any kernel, and the density
+ * in a cell's middle says as much as the cell's probability. */
+#define RASTER_MAX 100u
 
 static bool is_logarithmic(enum distribution d)
 {
@@ -38,7 +41,9 @@ struct axis axis_of(const struct param *p)
     if (p->distribution == DIST_CHOICE)
         return (struct axis){.kind = AXIS_CHOICE, .param = p};
     double half = raster_step(p) / 2;
-    struct axis axis = {.kind = half > 0 ? AXIS_RASTER : AXIS_REAL, .param = p, .prior_sigma = 1};
+    bool fine = p->distribution == DIST_UNIFORM && count > RASTER_MAX;
+    struct axis axis = {.kind = half > 0 && !fine ? AXIS_RASTER : AXIS_REAL,
+                        .param = p, .prior_sigma = 1};
     switch (p->distribution) {
     case DIST_NORMAL:
     case DIST_LOG_NORMAL:

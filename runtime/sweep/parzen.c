@@ -19,13 +19,30 @@
 #define RECENT 25u
 /* No kernel is narrower than this part of the range. */
 #define KERNELS_FINEST 100.0
-/* e^-40 of the largest term is lost in rounding. */
-#define TERM_REACH 40.0
+/* From here on a normal distribution's tail is no longer added up exactly. */
+#define TAIL 6.0
 
-typedef double quad __attribute__((vector_size(32), aligned(8)));
-#define QUAD 4u
+/* Floats are exact enough to compare densities, and twice as fast. */
+typedef float vector __attribute__((vector_size(16), aligned(4)));
+typedef int32_t mask __attribute__((vector_size(16)));
+#define VECTOR 4u
+/* The logarithm of nothing, without the pitfalls of infinity. */
+#define LOG_NOTHING (-1e30f)
 
-static bool reserve(double **array, size_t count)
+static uint32_t padded(uint32_t count)
+{
+    return (count + VECTOR - 1) / VECTOR * VECTOR;
+}
+
+static bool reserve(float **array, size_t count)
+{
+    float *grown = realloc(*array, count * sizeof *grown);
+    if (grown != NULL)
+        *array = grown;
+    return grown != NULL;
+}
+
+static bool reserve_doubles(double **array, size_t count)
 {
     double *grown = realloc(*array, count * sizeof *grown);
     if (grown != NULL)
@@ -35,12 +52,13 @@ static bool reserve(double **array, size_t count)
 
 bool parzen_reserve(struct parzen *p, uint32_t kernel_cap, uint32_t lane_cap, uint32_t slot_cap)
 {
-    kernel_cap = (kernel_cap + QUAD - 1) / QUAD * QUAD;
+    kernel_cap = padded(kernel_cap);
     if (kernel_cap <= p->kernel_cap && lane_cap <= p->lane_cap && slot_cap <= p->slot_cap)
         return true;
     size_t all = (size_t)kernel_cap * lane_cap;
-    if (!reserve(&p->mu, all) || !reserve(&p->inverse, all) || !reserve(&p->weight, kernel_cap) ||
-        !reserve(&p->log_scale, kernel_cap) || !reserve(&p->term, kernel_cap))
+    if (!reserve(&p->mu, all) || !reserve(&p->inverse, all) || !reserve(&p->term, kernel_cap) ||
+        !reserve(&p->kept, kernel_cap) || !reserve_doubles(&p->weight, kernel_cap) ||
+        !reserve_doubles(&p->log_scale, kernel_cap))
         return false;
     uint32_t *kernel_of = realloc(p->kernel_of, slot_cap * sizeof *kernel_of);
     if (kernel_of == NULL)
@@ -60,6 +78,7 @@ void parzen_fini(struct parzen *p)
     free(p->weight);
     free(p->log_scale);
     free(p->term);
+    free(p->kept);
     free(p->kernel_of);
     *p = (struct parzen){0};
 }
@@ -100,22 +119,23 @@ static double log_norm(const struct axis *axis, double mu, double sigma)
  * where it is alone the larger distance to the bounds. */
 static double width_of(double before, double at, double after, bool first, bool last)
 {
+    double left = at - before, right = after - at;
     if (first != last)
-        return first ? after - at : at - before;
-    return fmax(at - before, after - at);
+        return first ? right : left;
+    return left > right ? left : right;
 }
 
 static void set_kernel(struct parzen *p, uint32_t lane, uint32_t slot, double width)
 {
     struct lane *l = p->lane[lane];
-    double sigma = fmin(fmax(width, 1 / fmin(KERNELS_FINEST, p->kernels + 1)), 1);
+    double sigma = width > p->narrowest ? width : p->narrowest;
     if (l->sigma[slot] != sigma) {
         l->sigma[slot] = sigma;
         l->log_norm[slot] = log_norm(&l->axis, l->t[slot], sigma);
     }
     uint32_t kernel = p->kernel_of[slot];
-    p->mu[(size_t)lane * p->kernel_cap + kernel] = l->t[slot];
-    p->inverse[(size_t)lane * p->kernel_cap + kernel] = 1 / sigma;
+    p->mu[(size_t)lane * p->kernel_cap + kernel] = (float)l->t[slot];
+    p->inverse[(size_t)lane * p->kernel_cap + kernel] = 1 / (float)sigma;
     p->log_scale[kernel] -= l->log_norm[slot];
 }
 
@@ -145,7 +165,7 @@ static void set_kernels(struct parzen *p, uint32_t lane)
 static void set_choices(struct parzen *p, uint32_t lane, const uint32_t *slots, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
-        p->mu[(size_t)lane * p->kernel_cap + i] = p->lane[lane]->t[slots[i]];
+        p->mu[(size_t)lane * p->kernel_cap + i] = (float)p->lane[lane]->t[slots[i]];
 }
 
 static void set_prior(struct parzen *p, uint32_t lane)
@@ -157,16 +177,16 @@ static void set_prior(struct parzen *p, uint32_t lane)
         return;
     }
     p->mu[at] = 0.5;
-    p->inverse[at] = 1 / axis->prior_sigma;
+    p->inverse[at] = (float)(1 / axis->prior_sigma);
     p->log_scale[p->kernels - 1] -= log_norm(axis, 0.5, axis->prior_sigma);
 }
 
-/* Kernels are evaluated four at a time; those that fill up the last four count
- * for nothing. */
+/* Kernels are evaluated a vector at a time; those that fill up the last one
+ * count for nothing. */
 static void set_padding(struct parzen *p)
 {
-    for (uint32_t k = p->kernels; k % QUAD != 0; k++) {
-        p->log_scale[k] = -INFINITY;
+    for (uint32_t k = p->kernels; k % VECTOR != 0; k++) {
+        p->log_scale[k] = LOG_NOTHING;
         for (uint32_t lane = 0; lane < p->lanes; lane++) {
             p->mu[(size_t)lane * p->kernel_cap + k] = 0;
             p->inverse[(size_t)lane * p->kernel_cap + k] = 0;
@@ -179,6 +199,7 @@ void parzen_fit(struct parzen *p, struct lane *const *lanes, uint32_t lane_count
 {
     assert(count < p->kernel_cap && lane_count <= p->lane_cap && slot_count <= p->slot_cap);
     p->kernels = count + 1;
+    p->narrowest = 1 / fmin(KERNELS_FINEST, p->kernels + 1);
     p->lanes = lane_count;
     p->lane = lanes;
     memset(p->kernel_of, 0xff, slot_count * sizeof *p->kernel_of);
@@ -225,91 +246,175 @@ static double draw_choice(const struct parzen *p, const struct param *param, dou
     return u < share ? param_quantile(param, u / share) : mu;
 }
 
-void parzen_draw(const struct parzen *p, struct rng *r, double *x)
+uint32_t parzen_pick(const struct parzen *p, struct rng *r)
 {
     double u = rng_f64(r);
     uint32_t kernel = 0;
     for (; kernel + 1 < p->kernels && u >= p->weight[kernel]; kernel++)
         u -= p->weight[kernel];
-    for (uint32_t lane = 0; lane < p->lanes; lane++) {
-        const struct axis *axis = &p->lane[lane]->axis;
-        size_t at = (size_t)lane * p->kernel_cap + kernel;
-        u = rng_f64(r);
-        x[lane] = axis->kind == AXIS_CHOICE
-                      ? draw_choice(p, axis->param, p->mu[at], u)
-                      : axis_value(axis, draw_normal(p->mu[at], 1 / p->inverse[at], u));
-    }
+    return kernel;
+}
+
+double parzen_draw(const struct parzen *p, struct rng *r, uint32_t kernel, uint32_t lane)
+{
+    const struct axis *axis = &p->lane[lane]->axis;
+    size_t at = (size_t)lane * p->kernel_cap + kernel;
+    double u = rng_f64(r), mu = p->mu[at];
+    return axis->kind == AXIS_CHOICE ? draw_choice(p, axis->param, mu, u)
+                                     : axis_value(axis, draw_normal(mu, 1 / p->inverse[at], u));
 }
 
 /* ---- densities ---------------------------------------------------------------------- */
 
-static void add_real(struct parzen *p, uint32_t lane, double t)
+/* The kernels' densities along one lane at a value are taken @times: once, or
+ * minus once, where a value is replaced by another. */
+
+static void add_real(struct parzen *p, uint32_t lane, float t, float times)
 {
-    const double *mu = p->mu + (size_t)lane * p->kernel_cap;
-    const double *inverse = p->inverse + (size_t)lane * p->kernel_cap;
-    for (uint32_t k = 0; k < p->kernels; k += QUAD) {
-        quad z = (t - *(const quad *)(mu + k)) * *(const quad *)(inverse + k);
-        *(quad *)(p->term + k) -= 0.5 * z * z;
+    const float *mu = p->mu + (size_t)lane * p->kernel_cap;
+    const float *inverse = p->inverse + (size_t)lane * p->kernel_cap;
+    float factor = -0.5f * times;
+    for (uint32_t k = 0; k < p->kernels; k += VECTOR) {
+        vector z = (t - *(const vector *)(mu + k)) * *(const vector *)(inverse + k);
+        *(vector *)(p->term + k) += factor * z * z;
     }
 }
 
-/* The probability of the cell around @x. */
-static void add_raster(struct parzen *p, uint32_t lane, double x)
+/* The logarithm of the probability from @a to @b.  On the side of the tail,
+ * where small numbers are exact; far out it is the density at the nearer end. */
+static double log_mass(double a, double b)
 {
-    const double *mu = p->mu + (size_t)lane * p->kernel_cap;
-    const double *inverse = p->inverse + (size_t)lane * p->kernel_cap;
+    double near = a > 0 ? a : -b, far = a > 0 ? b : -a;
+    if (near > TAIL)
+        return -0.5 * near * near - log(near) - 0.5 * log(2 * M_PI);
+    return log(normal_cdf(-near) - normal_cdf(-far));
+}
+
+/* The probability of the cell around @x.  Trials gather on few values, and most
+ * of them have the narrowest kernel: along the lane's order the same mass comes
+ * many times in a row. */
+static void add_raster(struct parzen *p, uint32_t lane, double x, float times)
+{
+    const struct lane *l = p->lane[lane];
+    const float *mu = p->mu + (size_t)lane * p->kernel_cap;
+    const float *inverse = p->inverse + (size_t)lane * p->kernel_cap;
+    float last_mu = NAN, last_inverse = NAN, mass = 0;
     double left, right;
-    axis_cell(&p->lane[lane]->axis, x, &left, &right);
-    for (uint32_t k = 0; k < p->kernels; k++) {
-        double a = (left - mu[k]) * inverse[k], b = (right - mu[k]) * inverse[k];
-        /* On the side of the tail, where small numbers are exact. */
-        double mass = a > 0 ? normal_cdf(-a) - normal_cdf(-b) : normal_cdf(b) - normal_cdf(a);
-        p->term[k] += log(mass);
+    axis_cell(&l->axis, x, &left, &right);
+    for (uint32_t i = 0; i <= l->count; i++) {
+        uint32_t k = i < l->count ? p->kernel_of[l->sorted[i]] : p->kernels - 1;
+        if (k == UINT32_MAX)
+            continue;
+        if (mu[k] != last_mu || inverse[k] != last_inverse) {
+            last_mu = mu[k];
+            last_inverse = inverse[k];
+            mass = (float)log_mass((left - mu[k]) * inverse[k], (right - mu[k]) * inverse[k]);
+        }
+        p->term[k] += times * mass;
     }
 }
 
-static void add_choice(struct parzen *p, uint32_t lane, double x)
+static void add_choice(struct parzen *p, uint32_t lane, double x, float times)
 {
-    const double *mu = p->mu + (size_t)lane * p->kernel_cap;
+    const double least = 1e-300;        /* a choice of probability 0 still has a logarithm */
+    const float *mu = p->mu + (size_t)lane * p->kernel_cap;
     const struct param *param = p->lane[lane]->axis.param;
-    double prior = prior_probability(param, (size_t)x), share = prior_share(p, param);
-    double miss = log(share * prior), hit = log(share * prior + 1 - share);
-    for (uint32_t k = 0; k + 1 < p->kernels; k++)
-        p->term[k] += mu[k] == x ? hit : miss;
-    p->term[p->kernels - 1] += log(prior);
+    double prior = fmax(prior_probability(param, (size_t)x), least);
+    double share = prior_share(p, param);
+    vector miss = (vector){0} + times * (float)log(share * prior);
+    vector hit = (vector){0} + times * (float)log(share * prior + 1 - share);
+    float *prior_term = &p->term[p->kernels - 1];
+    float prior_after = *prior_term + times * (float)log(prior);
+    for (uint32_t k = 0; k < p->kernels; k += VECTOR) {
+        mask is_hit = *(const vector *)(mu + k) == (float)x;
+        *(vector *)(p->term + k) += (vector)(((mask)hit & is_hit) | ((mask)miss & ~is_hit));
+    }
+    *prior_term = prior_after;
 }
 
-static double log_sum_exp(const double *term, uint32_t count)
+static void add_lane(struct parzen *p, uint32_t lane, double x, float times)
 {
-    double max = -INFINITY, sum = 0;
-    for (uint32_t k = 0; k < count; k++)
-        max = term[k] > max ? term[k] : max;
-    if (isinf(max))
-        return max;
-    for (uint32_t k = 0; k < count; k++)
-        if (term[k] > max - TERM_REACH)
-            sum += exp(term[k] - max);
-    return max + log(sum);
+    const struct axis *axis = &p->lane[lane]->axis;
+    switch (axis->kind) {
+    case AXIS_REAL:
+        add_real(p, lane, (float)axis_coordinate(axis, x), times);
+        break;
+    case AXIS_RASTER:
+        add_raster(p, lane, x, times);
+        break;
+    case AXIS_CHOICE:
+        add_choice(p, lane, x, times);
+        break;
+    case AXIS_FIXED:
+        break;
+    }
+}
+
+static vector larger(vector a, vector b)
+{
+    mask is_larger = a > b;
+    return (vector)(((mask)a & is_larger) | ((mask)b & ~is_larger));
+}
+
+/* e^x for x <= 0; e^-80 stands for all that is less.
+ * 2^n for the whole part n of x / ln 2 goes into the exponent's bits: adding
+ * 1.5 * 2^23 leaves it in the lowest ones.  The rest is in [-1/2, 1/2], where
+ * Taylor's series is short: this one is exact to 3e-6. */
+static vector exp_vector(vector x)
+{
+    const float to_bits = 12582912.0f;
+    vector y = larger(x, (vector){0} - 80.0f) * 1.44269504f;
+    vector shifted = y + to_bits;
+    vector f = y - (shifted - to_bits);
+    vector power = 0.0013333558f * f + 0.0096181291f;
+    power = power * f + 0.055504109f;
+    power = power * f + 0.24022651f;
+    power = power * f + 0.69314718f;
+    power = power * f + 1.0f;
+    return (vector)((mask)power + ((mask)shifted << 23));
+}
+
+static double log_sum_exp(const float *term, uint32_t count)
+{
+    vector max = {0}, sum = {0};
+    max += LOG_NOTHING;
+    for (uint32_t k = 0; k < count; k += VECTOR)
+        max = larger(*(const vector *)(term + k), max);
+    float top = max[0];
+    for (uint32_t i = 1; i < VECTOR; i++)
+        top = max[i] > top ? max[i] : top;
+    for (uint32_t k = 0; k < count; k += VECTOR)
+        sum += exp_vector(*(const vector *)(term + k) - top);
+    double all = 0;
+    for (uint32_t i = 0; i < VECTOR; i++)
+        all += (double)sum[i];
+    return top + log(all);
 }
 
 double parzen_log_density(struct parzen *p, const double *x)
 {
-    memcpy(p->term, p->log_scale, (p->kernels + QUAD - 1) / QUAD * QUAD * sizeof *p->term);
+    for (uint32_t k = 0; k < padded(p->kernels); k++)
+        p->term[k] = (float)p->log_scale[k];
+    for (uint32_t lane = 0; lane < p->lanes; lane++)
+        add_lane(p, lane, x[lane], 1);
+    return log_sum_exp(p->term, p->kernels);
+}
+
+void parzen_keep(struct parzen *p)
+{
+    float *term = p->term;
+    p->term = p->kept;
+    p->kept = term;
+}
+
+double parzen_log_density_near(struct parzen *p, const double *kept, const double *x)
+{
+    memcpy(p->term, p->kept, padded(p->kernels) * sizeof *p->term);
     for (uint32_t lane = 0; lane < p->lanes; lane++) {
-        const struct axis *axis = &p->lane[lane]->axis;
-        switch (axis->kind) {
-        case AXIS_REAL:
-            add_real(p, lane, axis_coordinate(axis, x[lane]));
-            break;
-        case AXIS_RASTER:
-            add_raster(p, lane, x[lane]);
-            break;
-        case AXIS_CHOICE:
-            add_choice(p, lane, x[lane]);
-            break;
-        case AXIS_FIXED:
-            break;
-        }
+        if (x[lane] == kept[lane])
+            continue;
+        add_lane(p, lane, kept[lane], -1);
+        add_lane(p, lane, x[lane], 1);
     }
     return log_sum_exp(p->term, p->kernels);
 }

@@ -59,11 +59,12 @@ struct parzen {
     uint32_t kernel_cap, lane_cap, slot_cap;
     /* Owned, at [lane * kernel_cap + kernel].  Of an AXIS_CHOICE, mu is the index,
      * or -1: the prior's. */
-    double *mu, *inverse;       /* inverse: 1 / sigma */
+    float *mu, *inverse;        /* inverse: 1 / sigma */
     /* Owned, at [kernel]. */
     double *weight;             /* they sum to 1 */
     double *log_scale;          /* weight and what makes the kernel's density one */
-    double *term;
+    float *term, *kept;         /* logarithms of the kernels' densities at a point */
+    double narrowest;           /* sigma */
     uint32_t *kernel_of;        /* owned, at [slot]: its kernel, or UINT32_MAX */
 };
 
@@ -74,8 +75,15 @@ void parzen_fini(struct parzen *p);
  * count + 1 kernels. */
 void parzen_fit(struct parzen *p, struct lane *const *lanes, uint32_t lane_count,
                 const uint32_t *slots, uint32_t count, uint32_t slot_count);
-/* Values of the lanes' parameters, in their order. */
-void parzen_draw(const struct parzen *p, struct rng *r, double *x);
+/* A draw: pick a kernel, then a value from it for each lane that is wanted. */
+uint32_t parzen_pick(const struct parzen *p, struct rng *r);
+double parzen_draw(const struct parzen *p, struct rng *r, uint32_t kernel, uint32_t lane);
+/* Of the point with these values of the lanes' parameters, but for a term that
+ * all mixtures over these lanes have. */
 double parzen_log_density(struct parzen *p, const double *x);
+/* What was just computed is kept; then points that differ from it in few lanes
+ * cost little. */
+void parzen_keep(struct parzen *p);
+double parzen_log_density_near(struct parzen *p, const double *kept, const double *x);
 
 #endif
