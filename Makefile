@@ -347,8 +347,8 @@ tidy: ## clang-tidy over the sources; takes minutes, and may be wrong
 # For tools/lint: every file that some target compiles.
 .PHONY: list-sources
 list-sources:
-	@printf '%s\n' $(LIB_SRC) $(DAEMON_SRC) $(SWEEP_SRC) $(TOOL_SRC) tools/covey.c tools/run-tests.c tools/prove_search.c \
-	    $(EXAMPLE_SRC) $(TEST_SRC)
+	@printf '%s\n' $(LIB_SRC) $(DAEMON_SRC) $(SWEEP_SRC) $(TOOL_SRC) tools/covey.c tools/run-tests.c \
+	    tools/prove_search.c $(EXAMPLE_SRC) $(TEST_SRC)
 
 # ---- install --------------------------------------------------------------------------
 
