@@ -19,6 +19,8 @@ SOVERSION := 0
 
 # ---- sources ------------------------------------------------------------------
 
+BASE_LIB := nearest
+BASE_DAEMON := database size
 CORE_LIB := buf exec exec_record frame link map mesh owner owner_borrow owner_lease owner_object \
     owner_rebuild owner_task scratch text
 CORE_DAEMON := blocks extents extents_check extents_walk head head_kv head_node node node_adopt \
@@ -35,18 +37,18 @@ NODE := daemon entrance family head_link keeper keeper_main log_map log_task log
     output packages pager starter zygotes
 HEAD := head record
 SWEEP := asha asha_promotion ask bands cdf command controller csv curves grid helpers hyperband jsonl \
-    lane launch median metrics nearest parzen pbt plan points record record_db record_read \
+    lane launch median metrics parzen pbt plan points record record_db record_read \
     record_sinks record_write report rng run rung sample scheduler search simulate sink sobol space \
     spec spec_covey spec_param spec_point spec_reader sweep tbevent tensorboard text tpe trial value \
     yaml yaml_scalar
 
 # What a program links: no libuv, no SQLite, since loading them is most of a
 # worker's start.
-LIB_SRC := $(CORE_LIB:%=runtime/core/%.c) $(WIRE:%=runtime/wire/%.c) \
+LIB_SRC := $(BASE_LIB:%=runtime/base/%.c) $(CORE_LIB:%=runtime/core/%.c) $(WIRE:%=runtime/wire/%.c) \
     $(STORE_LIB:%=runtime/store/%.c) $(IO_LIB:%=runtime/io/%.c) $(CLIENT:%=runtime/client/%.c) \
     $(WORKER:%=runtime/worker/%.c) runtime/sweep/report_client.c
-DAEMON_SRC := $(CORE_DAEMON:%=runtime/core/%.c) $(STORE_DAEMON:%=runtime/store/%.c) \
-    $(IO_DAEMON:%=runtime/io/%.c) $(NODE:%=runtime/node/%.c) $(HEAD:%=runtime/head/%.c)
+DAEMON_SRC := $(BASE_DAEMON:%=runtime/base/%.c) $(CORE_DAEMON:%=runtime/core/%.c) \
+    $(STORE_DAEMON:%=runtime/store/%.c) $(IO_DAEMON:%=runtime/io/%.c) $(NODE:%=runtime/node/%.c) $(HEAD:%=runtime/head/%.c)
 SWEEP_SRC := $(SWEEP:%=runtime/sweep/%.c)
 TOOL_SRC := $(addprefix tools/,args.c argv.c bench.c bench_life.c bench_object.c bench_task.c \
     bench_zmq.c cli.c cluster.c cmd.c cmd_bench.c cmd_daemon.c cmd_doctor.c \
@@ -62,7 +64,7 @@ EXAMPLE_PARTS_fashion_grid := fashion_data fashion_tasks mlp
 EXAMPLE_LIBS_fashion_grid = $(LIBS_BLAS) $(LIBS_Z) -lm
 EXAMPLE_LIBS_own_loop = $(LIBS_UV)
 
-UNIT := args budget buf door exec exec_model extents head head_link head_process keeper link \
+UNIT := args budget buf database door exec exec_model extents head head_link head_process keeper link \
     listing logs machine map mesh node node_lists node_model owner owner_lease owner_nomem \
     owner_objects packages page places port record resources store store_nomem store_wants \
     sweep_command sweep_pbt sweep_record sweep_scheduler sweep_scheduler_model sweep_search \

@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#define NEAREST_LENGTH_MAX 32   /* longer words are not compared */
+#include "base/nearest.h"
+#include "base/size.h"
+
 #define OPTIONS_MAX 64          /* in one table */
+#define OPTION_LENGTH_MAX 32       /* of an option: longer ones are unknown */
 
 /* ---- numbers ---------------------------------------------------------------- */
 
@@ -47,28 +49,10 @@ bool args_number(const char *text, double *out)
     return true;
 }
 
-/* The factor of a unit; 0 for what is no unit. */
-static uint64_t unit_factor(const char *unit)
-{
-    static const char letters[] = "KMGT";
-    if (!*unit || strcasecmp(unit, "B") == 0)
-        return 1;
-    const char *at = strchr(letters, toupper((unsigned char)unit[0]));
-    if (!at || !*at)
-        return 0;
-    bool binary = !unit[1] || strcasecmp(unit + 1, "iB") == 0;
-    if (!binary && strcasecmp(unit + 1, "B") != 0)
-        return 0;
-    uint64_t factor = 1;
-    for (const char *p = letters; p <= at; p++)
-        factor *= binary ? 1024 : 1000;
-    return factor;
-}
-
 bool args_size(const char *text, uint64_t *out)
 {
     size_t len = decimal_length(text);
-    uint64_t factor = len ? unit_factor(text + len) : 0;
+    uint64_t factor = len ? size_unit_bytes(text + len) : 0;
     char digits[32];
     if (factor == 0 || len >= sizeof digits)
         return false;
@@ -103,57 +87,6 @@ const char *args_format_size(char *out, size_t size, uint64_t bytes)
         value /= 1024;
     snprintf(out, size, unit == 0 || value >= 100 ? "%.0f %s" : "%.1f %s", value, units[unit]);
     return out;
-}
-
-/* ---- nearest word -------------------------------------------------------------- */
-
-static unsigned min3(unsigned a, unsigned b, unsigned c)
-{
-    unsigned ab = a < b ? a : b;
-    return ab < c ? ab : c;
-}
-
-/* Edits between two words: insert, delete, replace, swap neighbours. */
-static unsigned distance(const char *a, const char *b)
-{
-    size_t la = strlen(a), lb = strlen(b);
-    unsigned row[3][NEAREST_LENGTH_MAX + 1];
-    assert(la <= NEAREST_LENGTH_MAX);
-    assert(lb <= NEAREST_LENGTH_MAX);
-    for (size_t j = 0; j <= lb; j++)
-        row[0][j] = (unsigned)j;
-    for (size_t i = 1; i <= la; i++) {
-        unsigned *now = row[i % 3];
-        const unsigned *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];
-        now[0] = (unsigned)i;
-        for (size_t j = 1; j <= lb; j++) {
-            now[j] = min3(now[j - 1] + 1, last[j] + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
-            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-            if (swapped && before[j - 2] + 1 < now[j])
-                now[j] = before[j - 2] + 1;
-        }
-    }
-    return row[la % 3][lb];
-}
-
-const char *args_nearest(const char *typed, const char *const *words)
-{
-    size_t len = strlen(typed);
-    const char *best = NULL;
-    /* A third of the letters may be wrong, so that "x" suggests nothing. */
-    unsigned best_edits = (unsigned)(len + 2) / 3 + 1;
-    if (len == 0 || len > NEAREST_LENGTH_MAX)
-        return NULL;
-    for (; *words; words++) {
-        if (strlen(*words) > NEAREST_LENGTH_MAX)
-            continue;
-        unsigned edits = distance(typed, *words);
-        if (edits < best_edits && edits < strlen(*words)) {
-            best = *words;
-            best_edits = edits;
-        }
-    }
-    return best;
 }
 
 /* ---- options ---------------------------------------------------------------------- */
@@ -239,7 +172,7 @@ static bool unknown(struct reader *r, const char *word)
     for (const struct arg_option *o = r->options; o->name && n < OPTIONS_MAX; o++)
         names[n++] = o->name;
     names[n] = NULL;
-    const char *near = strncmp(word, "--", 2) == 0 ? args_nearest(word + 2, names) : NULL;
+    const char *near = strncmp(word, "--", 2) == 0 ? nearest_word(word + 2, names) : NULL;
     if (near)
         snprintf(r->why, r->why_size, "unknown option '%s'; did you mean --%s?", word, near);
     else
@@ -252,8 +185,8 @@ static bool read_long(struct reader *r)
     const char *word = r->argv[r->at];
     const char *equals = strchr(word, '=');
     size_t len = equals ? (size_t)(equals - word) - 2 : strlen(word) - 2;
-    char shown[NEAREST_LENGTH_MAX + 3];
-    if (len > NEAREST_LENGTH_MAX)
+    char shown[OPTION_LENGTH_MAX + 3];
+    if (len > OPTION_LENGTH_MAX)
         return unknown(r, word);
     snprintf(shown, sizeof shown, "%.*s", (int)len + 2, word);
     for (const struct arg_option *o = r->options; o->name; o++) {

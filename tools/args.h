@@ -56,9 +56,6 @@ bool args_uint(const char *text, uint64_t *out);
 /* Digits with at most one point: "2", "0.5". */
 bool args_number(const char *text, double *out);
 
-/* The one of @words (NULL-ended) that @typed was probably meant to be; NULL. */
-const char *args_nearest(const char *typed, const char *const *words);
-
 /* "1.5 GiB", for people. */
 const char *args_format_size(char *out, size_t size, uint64_t bytes);
 

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
 #include "bench.h"
 #include "cmd.h"
 #include "listing.h"
@@ -284,7 +285,7 @@ static int find_row(const struct cli *cli, const char *typed, const struct row *
             return CLI_GO;
         }
     }
-    const char *near = args_nearest(typed, names);
+    const char *near = nearest_word(typed, names);
     return cli_fail(cli, STATUS_USAGE, "See: covey bench --list", "there is no row '%s'%s%s%s",
                     typed, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }

@@ -1,6 +1,7 @@
 /* cmd_list.c - covey list: tasks, workers, objects, nodes, a line each. */
 #include <stdlib.h>
 
+#include "base/nearest.h"
 #include "cmd.h"
 #include "core/rows.h"
 #include "listing.h"
@@ -29,7 +30,7 @@ static int find_kind(const struct cli *cli, const char *typed, const struct list
             return CLI_GO;
         }
     }
-    const char *near = args_nearest(typed, names);
+    const char *near = nearest_word(typed, names);
     return cli_fail(cli, STATUS_USAGE, "See: covey list --help", "there is no list of '%s'%s%s%s",
                     typed, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }

@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
 #include "cmd_sweep.h"
 #include "sweep/plan.h"
 #include "sweep/sweep.h"
@@ -331,7 +332,7 @@ static int unknown_action(const struct cli *cli, const char *typed)
     const char *names[ACTIONS + 1] = {NULL};
     for (size_t i = 0; i < ACTIONS; i++)
         names[i] = actions[i].name;
-    const char *near = args_nearest(typed, names);
+    const char *near = nearest_word(typed, names);
     return cli_fail(cli, STATUS_USAGE, "See: covey sweep --help", "there is no covey sweep %s%s%s%s", typed,
                     near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "bench.h"
 #include "cmd.h"
 #include "worker/run.h"
@@ -168,7 +169,7 @@ static int unknown_command(const struct cli *cli, const char *typed)
         if (c->summary)
             names[n++] = c->name;
     names[n] = NULL;
-    const char *near = args_nearest(typed, names);
+    const char *near = nearest_word(typed, names);
     if (near)
         return cli_fail(cli, STATUS_USAGE, "See: covey --help",
                         "unknown command '%s'; did you mean %s?", typed, near);

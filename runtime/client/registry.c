@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/nearest.h"
+
 static covey_task_def *registered;
 static struct task_def *table;          /* sorted by name; built once */
 static char (*table_why)[128];          /* what is wrong with a signature, or "" */
@@ -130,41 +132,10 @@ const struct task_def *registry_find(const char *name, char *why, size_t why_siz
     return def;
 }
 
-/* Edits from @a to @b, given up beyond 3. */
-static unsigned distance(const char *a, const char *b)
-{
-    size_t la = strlen(a), lb = strlen(b);
-    if (la > 63 || lb > 63)
-        return 4;
-    unsigned row[64];
-    for (size_t j = 0; j <= lb; j++)
-        row[j] = (unsigned)j;
-    for (size_t i = 1; i <= la; i++) {
-        unsigned diagonal = row[0];
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= lb; j++) {
-            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = best;
-        }
-    }
-    return row[lb];
-}
-
 const char *registry_nearest(const char *name)
 {
-    const char *best = NULL;
-    unsigned best_distance = 3;
-    for (uint32_t i = 0; i < table_count; i++) {
-        unsigned d = distance(name, table[i].name);
-        if (d < best_distance) {
-            best_distance = d;
-            best = table[i].name;
-        }
-    }
-    return best;
+    struct nearest n = nearest_to(name);
+    for (uint32_t i = 0; i < table_count; i++)
+        nearest_offer(&n, table[i].name);
+    return n.word;
 }

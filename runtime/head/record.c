@@ -14,15 +14,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/database.h"
 #include "io/mono.h"
 #include "io/wake.h"
 
@@ -84,89 +83,31 @@ static struct slot *slot_at(const struct record *r, uint64_t count)
 
 /* ---- the database --------------------------------------------------------------- */
 
-/* Where several machines may see one file, or locks and shared memory are only
- * as good as a server is.  FUSE counts, since sshfs is one of them. */
-static bool on_network(const char *path)
-{
-    static const uint32_t types[] = {
-        NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, AFS_SUPER_MAGIC, AFS_FS_MAGIC, CODA_SUPER_MAGIC,
-        V9FS_MAGIC, FUSE_SUPER_MAGIC, NCP_SUPER_MAGIC, CEPH_SUPER_MAGIC, OCFS2_SUPER_MAGIC,
-        0xff534d42 /* cifs */, 0xfe534d42 /* smb2 */, 0x0bd00bd0 /* lustre */,
-        0x47504653 /* gpfs */, 0x19830326 /* beegfs */, 0xaad7aaea /* panfs */,
-        0x01161970 /* gfs2 */,
-    };
-    struct statfs fs;
-    if (statfs(path, &fs) != 0)
-        return false;
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if ((uint32_t)fs.f_type == types[i])
-            return true;
-    return false;
-}
-
-static int run_sql(sqlite3 *db, const char *sql)
-{
-    return sqlite3_exec(db, sql, NULL, NULL, NULL);
-}
-
-/* The one integer that a PRAGMA answers. */
-static int ask_int(sqlite3 *db, const char *sql, int *out)
-{
-    sqlite3_stmt *stmt = NULL;
-    int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) {
-        *out = sqlite3_column_int(stmt, 0);
-        rc = SQLITE_OK;
-    }
-    sqlite3_finalize(stmt);
-    return rc;
-}
-
-/* Every page of tables and indexes, before anything is believed. */
-static int check_pages(sqlite3 *db)
-{
-    sqlite3_stmt *stmt = NULL;
-    int rc = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &stmt, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) {
-        const char *said = (const char *)sqlite3_column_text(stmt, 0);
-        rc = said && strcmp(said, "ok") == 0 ? SQLITE_OK : SQLITE_CORRUPT;
-    }
-    sqlite3_finalize(stmt);
-    return rc;
-}
-
 /* Exclusive comes before WAL: then the index of the WAL lies in our own memory
  * and not in a shared file. */
 static int set_modes(sqlite3 *db, bool rollback, bool power_safe)
 {
-    int rc = run_sql(db, "PRAGMA locking_mode = EXCLUSIVE");
+    int rc = database_run(db, "PRAGMA locking_mode = EXCLUSIVE");
     if (rc == SQLITE_OK)
-        rc = run_sql(db, rollback ? "PRAGMA journal_mode = DELETE" : "PRAGMA journal_mode = WAL");
+        rc = database_set_journal(db, rollback, power_safe);
     if (rc == SQLITE_OK)
-        rc = run_sql(db, rollback || power_safe ? "PRAGMA synchronous = FULL"
-                                                : "PRAGMA synchronous = NORMAL");
-    if (rc == SQLITE_OK)
-        rc = run_sql(db, "PRAGMA journal_size_limit = 16777216");
+        rc = database_run(db, "PRAGMA journal_size_limit = 16777216");
     return rc;
 }
 
 static int make_tables(sqlite3 *db)
 {
     char pragma[64];
-    int rc = run_sql(db, "BEGIN IMMEDIATE");
+    int rc = database_run(db, "BEGIN IMMEDIATE");
     for (int i = 0; i < TABLE_COUNT && rc == SQLITE_OK; i++)
-        rc = run_sql(db, tables[i].create);
+        rc = database_run(db, tables[i].create);
     snprintf(pragma, sizeof pragma, "PRAGMA application_id = %d", APPLICATION_ID);
     if (rc == SQLITE_OK)
-        rc = run_sql(db, pragma);
+        rc = database_run(db, pragma);
     snprintf(pragma, sizeof pragma, "PRAGMA user_version = %d", RECORD_FORMAT);
     if (rc == SQLITE_OK)
-        rc = run_sql(db, pragma);
-    return rc == SQLITE_OK ? run_sql(db, "COMMIT") : rc;
+        rc = database_run(db, pragma);
+    return rc == SQLITE_OK ? database_run(db, "COMMIT") : rc;
 }
 
 static int prepare_all(struct record *r)
@@ -197,17 +138,17 @@ static void close_db(struct record *r)
 /* SQLITE_MISMATCH: a healthy database, but not one that we may write. */
 static int open_db(struct record *r, const char *path, const struct record_options *options)
 {
-    int application = 0, format = 0;
+    int64_t application = 0, format = 0;
     int rc = sqlite3_open_v2(path, &r->db,
                              SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
     if (rc == SQLITE_OK)
-        rc = set_modes(r->db, options->rollback || on_network(path), options->power_safe);
+        rc = set_modes(r->db, options->rollback || database_on_network(path), options->power_safe);
     if (rc == SQLITE_OK)
-        rc = check_pages(r->db);
+        rc = database_check_pages(r->db, NULL);
     if (rc == SQLITE_OK)
-        rc = ask_int(r->db, "PRAGMA application_id", &application);
+        rc = database_ask(r->db, "PRAGMA application_id", &application);
     if (rc == SQLITE_OK)
-        rc = ask_int(r->db, "PRAGMA user_version", &format);
+        rc = database_ask(r->db, "PRAGMA user_version", &format);
     if (rc == SQLITE_OK && (application != 0 || format != 0) &&
         (application != APPLICATION_ID || format != RECORD_FORMAT))
         return SQLITE_MISMATCH;
@@ -309,12 +250,12 @@ static int apply(struct record *r, const struct slot *slot)
 /* Changes [@from, @to) in one transaction. */
 static int commit(struct record *r, uint64_t from, uint64_t to)
 {
-    int rc = run_sql(r->db, "BEGIN IMMEDIATE");
+    int rc = database_run(r->db, "BEGIN IMMEDIATE");
     for (uint64_t i = from; i < to && rc == SQLITE_OK; i++)
         if (slot_at(r, i)->bytes)
             rc = apply(r, slot_at(r, i));
     if (rc == SQLITE_OK)
-        rc = run_sql(r->db, "COMMIT");
+        rc = database_run(r->db, "COMMIT");
     return rc;
 }
 
@@ -349,7 +290,7 @@ static void *run(void *arg)
         if (rc != SQLITE_OK) {
             snprintf(r->error, sizeof r->error, "%s", sqlite3_errmsg(r->db));
             if (!sqlite3_get_autocommit(r->db))
-                run_sql(r->db, "ROLLBACK");
+                database_run(r->db, "ROLLBACK");
         }
         finish(r, from, to, rc == SQLITE_OK);
         wake_set(r->wake_fd);

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sweep/nearest.h"
+#include "base/nearest.h"
 
 #define ENVVAR "${envvar:"
 #define PATH_BYTES_MAX 4096

@@ -152,7 +152,7 @@ static bool start_thread(struct record *r)
 static int start_writer(struct record *r, char *why, size_t why_size)
 {
     int64_t last = 0;
-    int rc = record_db_ask(r->reader, "SELECT max(coalesce((SELECT max(seq) FROM reports), 0),"
+    int rc = database_ask(r->reader, "SELECT max(coalesce((SELECT max(seq) FROM reports), 0),"
                            " coalesce((SELECT max(seq) FROM runs), 0),"
                            " coalesce((SELECT max(end_seq) FROM runs), 0))", &last);
     if (rc != SQLITE_OK)
@@ -217,12 +217,12 @@ static int make_tables(struct record *r, const struct record_sweep *sweep)
     if (rc == SQLITE_OK)
         rc = record_db_set_modes(r->reader, r->dir, sweep->sync_full);
     if (rc == SQLITE_OK)
-        rc = record_db_run(r->reader, "BEGIN IMMEDIATE");
+        rc = database_run(r->reader, "BEGIN IMMEDIATE");
     if (rc == SQLITE_OK)
         rc = record_db_make_schema(r->reader);
     if (rc == SQLITE_OK)
         rc = put_sweep(r->reader, sweep);
-    return rc == SQLITE_OK ? record_db_run(r->reader, "COMMIT") : rc;
+    return rc == SQLITE_OK ? database_run(r->reader, "COMMIT") : rc;
 }
 
 static void remove_made(struct record *r)
@@ -299,7 +299,7 @@ static int resume_record(struct record *r, char *why, size_t why_size)
         status = open_reader(r, SQLITE_OPEN_READWRITE, why, why_size);
     if (status != COVEY_OK)
         return status;
-    int rc = record_db_run(r->reader, next);
+    int rc = database_run(r->reader, next);
     if (rc != SQLITE_OK)
         return record_db_explain(r->reader, rc, r->dir, why, why_size);
     return start_writer(r, why, why_size);

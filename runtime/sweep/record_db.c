@@ -3,11 +3,9 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
 
 #include "covey.h"
 
@@ -62,45 +60,6 @@ static const char schema[] =
     "  seq INTEGER NOT NULL        -- all events up to this\n"
     ") STRICT, WITHOUT ROWID;\n";
 
-/* Where locks and shared memory are only as good as a server is.  FUSE counts,
- * since sshfs is one of them. */
-static bool on_network(const char *path)
-{
-    static const uint32_t types[] = {
-        NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, AFS_SUPER_MAGIC, AFS_FS_MAGIC, CODA_SUPER_MAGIC,
-        V9FS_MAGIC, FUSE_SUPER_MAGIC, NCP_SUPER_MAGIC, CEPH_SUPER_MAGIC, OCFS2_SUPER_MAGIC,
-        0xff534d42 /* cifs */, 0xfe534d42 /* smb2 */, 0x0bd00bd0 /* lustre */,
-        0x47504653 /* gpfs */, 0x19830326 /* beegfs */, 0xaad7aaea /* panfs */,
-        0x01161970 /* gfs2 */,
-    };
-    struct statfs fs;
-    if (statfs(path, &fs) != 0)
-        return false;
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if ((uint32_t)fs.f_type == types[i])
-            return true;
-    return false;
-}
-
-int record_db_run(sqlite3 *db, const char *sql)
-{
-    return sqlite3_exec(db, sql, NULL, NULL, NULL);
-}
-
-int record_db_ask(sqlite3 *db, const char *sql, int64_t *out)
-{
-    sqlite3_stmt *stmt = NULL;
-    int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) {
-        *out = sqlite3_column_int64(stmt, 0);
-        rc = SQLITE_OK;
-    }
-    sqlite3_finalize(stmt);
-    return rc;
-}
-
 int record_db_open(sqlite3 **out, const char *dir, int flags)
 {
     char path[RECORD_PATH_BYTES + sizeof "/" RECORD_FILE];
@@ -115,15 +74,11 @@ int record_db_open(sqlite3 **out, const char *dir, int flags)
  * lets it grow further is paid for by cutting it back. */
 int record_db_set_modes(sqlite3 *db, const char *dir, bool sync_full)
 {
-    bool rollback = on_network(dir);
-    int rc = record_db_run(db, rollback ? "PRAGMA journal_mode = DELETE" : "PRAGMA journal_mode = WAL");
+    int rc = database_set_journal(db, database_on_network(dir), sync_full);
     if (rc == SQLITE_OK)
-        rc = record_db_run(db, rollback || sync_full ? "PRAGMA synchronous = FULL"
-                                                     : "PRAGMA synchronous = NORMAL");
+        rc = database_run(db, "PRAGMA wal_autocheckpoint = 4096");
     if (rc == SQLITE_OK)
-        rc = record_db_run(db, "PRAGMA wal_autocheckpoint = 4096");
-    if (rc == SQLITE_OK)
-        rc = record_db_run(db, "PRAGMA journal_size_limit = 33554432");
+        rc = database_run(db, "PRAGMA journal_size_limit = 33554432");
     return rc;
 }
 
@@ -132,8 +87,8 @@ int record_db_make_schema(sqlite3 *db)
     char pragmas[96];
     snprintf(pragmas, sizeof pragmas, "PRAGMA application_id = %d; PRAGMA user_version = %d",
              APPLICATION_ID, SCHEMA_VERSION);
-    int rc = record_db_run(db, schema);
-    return rc == SQLITE_OK ? record_db_run(db, pragmas) : rc;
+    int rc = database_run(db, schema);
+    return rc == SQLITE_OK ? database_run(db, pragmas) : rc;
 }
 
 /* The pages of the small tables.  The large one, reports, is read as a whole by
@@ -142,28 +97,17 @@ static int check_pages(sqlite3 *db)
 {
     static const char *const tables[] = {"meta", "trials", "runs", "sinks"};
     int rc = SQLITE_OK;
-    for (size_t i = 0; i < sizeof tables / sizeof *tables && rc == SQLITE_OK; i++) {
-        char sql[64];
-        sqlite3_stmt *stmt = NULL;
-        snprintf(sql, sizeof sql, "PRAGMA quick_check('%s')", tables[i]);
-        rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
-        if (rc == SQLITE_OK)
-            rc = sqlite3_step(stmt);
-        if (rc == SQLITE_ROW) {
-            const char *said = (const char *)sqlite3_column_text(stmt, 0);
-            rc = said && strcmp(said, "ok") == 0 ? SQLITE_OK : SQLITE_CORRUPT;
-        }
-        sqlite3_finalize(stmt);
-    }
+    for (size_t i = 0; i < sizeof tables / sizeof *tables && rc == SQLITE_OK; i++)
+        rc = database_check_pages(db, tables[i]);
     return rc;
 }
 
 int record_db_check(sqlite3 *db)
 {
     int64_t application = 0, version = 0;
-    int rc = record_db_ask(db, "PRAGMA application_id", &application);
+    int rc = database_ask(db, "PRAGMA application_id", &application);
     if (rc == SQLITE_OK)
-        rc = record_db_ask(db, "PRAGMA user_version", &version);
+        rc = database_ask(db, "PRAGMA user_version", &version);
     if (rc == SQLITE_OK && (application != APPLICATION_ID || version != SCHEMA_VERSION))
         return SQLITE_MISMATCH;
     return rc == SQLITE_OK ? check_pages(db) : rc;

@@ -13,6 +13,7 @@
 #include <sqlite3.h>
 #include <sys/types.h>
 
+#include "base/database.h"
 #include "sweep/record.h"
 #include "sweep/sink.h"
 #include "sweep/tensorboard.h"
@@ -107,9 +108,6 @@ int64_t record_mono_ms(void);
 
 /* Connections are opened one by one, and each is closed by its owner. */
 int record_db_open(sqlite3 **out, const char *dir, int flags);
-int record_db_run(sqlite3 *db, const char *sql);
-/* The one integer that @sql answers. */
-int record_db_ask(sqlite3 *db, const char *sql, int64_t *out);
 int record_db_set_modes(sqlite3 *db, const char *dir, bool sync_full);
 /* Within a transaction. */
 int record_db_make_schema(sqlite3 *db);

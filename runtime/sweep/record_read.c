@@ -160,7 +160,7 @@ int record_read_events(sqlite3 *db, uint64_t from,
                        bool (*fn)(const struct record_event *event, void *arg), void *arg)
 {
     struct lane open[LANES] = {0};
-    int rc = record_db_run(db, "BEGIN");
+    int rc = database_run(db, "BEGIN");
     if (rc != SQLITE_OK)
         return rc;
     rc = lanes_open(db, open, from);
@@ -168,7 +168,7 @@ int record_read_events(sqlite3 *db, uint64_t from,
         rc = lanes_merge(open, from, fn, arg);
     for (size_t i = 0; i < LANES; i++)
         sqlite3_finalize(open[i].stmt);
-    record_db_run(db, "COMMIT");
+    database_run(db, "COMMIT");
     return rc;
 }
 

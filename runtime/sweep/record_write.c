@@ -104,7 +104,7 @@ void writer_close(struct record *r)
         sqlite3_finalize(w->statements[i]);
     if (w->db && !r->failed) {
         sqlite3_busy_timeout(w->db, 0);
-        record_db_run(w->db, "PRAGMA journal_mode = DELETE");
+        database_run(w->db, "PRAGMA journal_mode = DELETE");
     }
     int rc = sqlite3_close(w->db);
     assert(rc == SQLITE_OK); /* every statement is finalized */
@@ -384,7 +384,7 @@ static int put_blocks(struct writer *w, const struct block *first, uint64_t *seq
 static bool commit(struct record *r, const struct block *first, bool tick, uint64_t *seq)
 {
     struct writer *w = &r->writer;
-    int rc = record_db_run(w->db, "BEGIN IMMEDIATE");
+    int rc = database_run(w->db, "BEGIN IMMEDIATE");
     if (rc == SQLITE_OK)
         rc = put_blocks(w, first, seq);
     if (rc == SQLITE_OK && tick) {
@@ -394,11 +394,11 @@ static bool commit(struct record *r, const struct block *first, bool tick, uint6
     if (rc == SQLITE_OK)
         rc = sinks_mark(w);
     if (rc == SQLITE_OK && writer_finds_file(r) &&
-        (rc = record_db_run(w->db, "COMMIT")) == SQLITE_OK)
+        (rc = database_run(w->db, "COMMIT")) == SQLITE_OK)
         return true;
     writer_fail_db(r, rc);
     if (!sqlite3_get_autocommit(w->db))
-        record_db_run(w->db, "ROLLBACK");
+        database_run(w->db, "ROLLBACK");
     return false;
 }
 

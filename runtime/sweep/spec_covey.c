@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sweep/nearest.h"
+#include "base/nearest.h"
 
 #define AMOUNT_MAX 1e9
 #define STEP_MAX 1e15           /* what scheduler.c takes is less; this keeps casts exact */

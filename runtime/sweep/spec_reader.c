@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#include "sweep/nearest.h"
+#include "base/nearest.h"
+#include "base/size.h"
 
 #define MESSAGE_BYTES_MAX 1024
 #define WORDS_TOLD_MAX 12       /* more of them are not listed in a message */
@@ -238,21 +238,6 @@ bool spec_read_time(struct spec_reader *r, const struct yaml_item *item, int64_t
     return true;
 }
 
-/* Of K, KiB (1024) or KB (1000) and so on to T; 0: no unit. */
-static double unit_bytes(const char *unit)
-{
-    static const char letters[] = "KMGT";
-    if (!*unit || strcasecmp(unit, "B") == 0)
-        return 1;
-    const char *at = strchr(letters, toupper((unsigned char)unit[0]));
-    if (!at || !*at)
-        return 0;
-    bool binary = !unit[1] || strcasecmp(unit + 1, "iB") == 0;
-    if (!binary && strcasecmp(unit + 1, "B") != 0)
-        return 0;
-    return pow(binary ? 1024 : 1000, (double)(at - letters) + 1);
-}
-
 bool spec_read_bytes(struct spec_reader *r, const struct yaml_item *item, uint64_t *bytes)
 {
     double number = NAN, factor = 1;
@@ -261,7 +246,7 @@ bool spec_read_bytes(struct spec_reader *r, const struct yaml_item *item, uint64
     } else if (item->kind == YAML_ITEM_SCALAR) {
         size_t len = read_decimal(item->text, &number);
         const char *unit = item->text + len;
-        factor = len ? unit_bytes(unit + (*unit == ' ')) : 0;
+        factor = len ? (double)size_unit_bytes(unit + (*unit == ' ')) : 0;
     }
     if (isnan(number) || factor == 0)
         return spec_fail_kind(r, item, "a size such as 512M or 2GiB");

@@ -95,15 +95,21 @@ static struct value borrow_scalar(struct json_object *json)
     }
 }
 
+/* How keys and leaves are written; lists and maps look the same in JSON and Python. */
+struct notation {
+    void (*print_key)(struct text *t, const char *key);
+    void (*print_leaf)(struct text *t, struct json_object *json);
+};
+
 /* As deep as json-c's parser allows, 32 by default. */
-static void print_tree(struct text *t, struct json_object *json)
+static void print_tree(struct text *t, struct json_object *json, const struct notation *n)
 {
     if (json_object_is_type(json, json_type_array)) {
         size_t count = json_object_array_length(json);
         text_puts(t, "[");
         for (size_t i = 0; i < count; i++) {
             text_puts(t, i ? ", " : "");
-            print_tree(t, json_object_array_get_idx(json, i));
+            print_tree(t, json_object_array_get_idx(json, i), n);
         }
         text_puts(t, "]");
     } else if (json_object_is_type(json, json_type_object)) {
@@ -111,17 +117,24 @@ static void print_tree(struct text *t, struct json_object *json)
         text_puts(t, "{");
         json_object_object_foreach(json, key, child) {
             text_puts(t, first ? "" : ", ");
-            text_json_string(t, key);
+            n->print_key(t, key);
             text_puts(t, ": ");
-            print_tree(t, child);
+            print_tree(t, child, n);
             first = false;
         }
         text_puts(t, "}");
     } else {
-        struct value v = borrow_scalar(json);
-        value_print_json(t, &v);
+        n->print_leaf(t, json);
     }
 }
+
+static void print_json_leaf(struct text *t, struct json_object *json)
+{
+    struct value v = borrow_scalar(json);
+    value_print_json(t, &v);
+}
+
+static const struct notation json_notation = {text_json_string, print_json_leaf};
 
 bool value_from_json(struct value *out, struct json_object *json)
 {
@@ -131,7 +144,7 @@ bool value_from_json(struct value *out, struct json_object *json)
         return value_copy(out, &v);
     }
     struct text t = TEXT_NONE;
-    print_tree(&t, json);
+    print_tree(&t, json, &json_notation);
     if (!text_get(&t)) {
         text_fini(&t);
         return false;
@@ -193,34 +206,16 @@ static void print_python_scalar(struct text *t, const struct value *v)
     }
 }
 
-static void print_python_tree(struct text *t, struct json_object *json)
+static void print_python_leaf(struct text *t, struct json_object *json)
 {
-    if (json_object_is_type(json, json_type_array)) {
-        size_t count = json_object_array_length(json);
-        text_puts(t, "[");
-        for (size_t i = 0; i < count; i++) {
-            text_puts(t, i ? ", " : "");
-            print_python_tree(t, json_object_array_get_idx(json, i));
-        }
-        text_puts(t, "]");
-    } else if (json_object_is_type(json, json_type_object)) {
-        bool first = true;
-        text_puts(t, "{");
-        json_object_object_foreach(json, key, child) {
-            text_puts(t, first ? "" : ", ");
-            print_python_text(t, key);
-            text_puts(t, ": ");
-            print_python_tree(t, child);
-            first = false;
-        }
-        text_puts(t, "}");
-    } else if (json_object_is_type(json, json_type_string)) {
-        print_python_text(t, json_object_get_string(json));
-    } else {
-        struct value v = borrow_scalar(json);
+    struct value v = borrow_scalar(json);
+    if (v.kind == VALUE_TEXT)
+        print_python_text(t, v.text);
+    else
         print_python_scalar(t, &v);
-    }
 }
+
+static const struct notation python_notation = {print_python_text, print_python_leaf};
 
 void value_print_python(struct text *t, const struct value *v)
 {
@@ -232,6 +227,6 @@ void value_print_python(struct text *t, const struct value *v)
     if (!json)
         t->failed = true;       /* it was JSON, so memory ran out */
     else
-        print_python_tree(t, json);
+        print_tree(t, json, &python_notation);
     json_object_put(json);
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "args.h"
+#include "base/nearest.h"
 
 #define KIB UINT64_C(1024)
 
@@ -74,14 +75,14 @@ static void the_nearest_word_is_close(void **state)
 {
     static const char *const words[] = {"start", "status", "stop", "run", "list", "logs", NULL};
     (void)state;
-    assert_string_equal(args_nearest("strat", words), "start");
-    assert_string_equal(args_nearest("satus", words), "status");
-    assert_string_equal(args_nearest("lsit", words), "list");
-    assert_string_equal(args_nearest("log", words), "logs");
-    assert_null(args_nearest("", words));
-    assert_null(args_nearest("xyzzy", words));
-    assert_null(args_nearest("q", words));
-    assert_null(args_nearest("a-word-that-is-far-too-long-to-be-any-of-these", words));
+    assert_string_equal(nearest_word("strat", words), "start");
+    assert_string_equal(nearest_word("satus", words), "status");
+    assert_string_equal(nearest_word("lsit", words), "list");
+    assert_string_equal(nearest_word("log", words), "logs");
+    assert_null(nearest_word("", words));
+    assert_null(nearest_word("xyzzy", words));
+    assert_null(nearest_word("q", words));
+    assert_null(nearest_word("a-word-that-is-far-too-long-to-be-any-of-these", words));
 }
 
 struct parsed {

@@ -1,11 +1,11 @@
 /* nearest.c - see nearest.h for the contract. */
-#include "sweep/nearest.h"
+#include "base/nearest.h"
 
 #include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
-#define LENGTH_MAX 32           /* longer words are not compared */
+#define LENGTH_MAX 63           /* longer words are not compared */
 
 static unsigned min3(unsigned a, unsigned b, unsigned c)
 {
@@ -36,21 +36,28 @@ static unsigned distance(const char *a, const char *b)
     return row[la % 3][lb];
 }
 
-const char *nearest_word(const char *typed, const char *const *words)
+struct nearest nearest_to(const char *typed)
 {
     size_t len = strlen(typed);
-    const char *best = NULL;
-    unsigned best_edits = (unsigned)(len + 2) / 3 + 1;
-    if (len == 0 || len > LENGTH_MAX)
-        return NULL;
-    for (; *words; words++) {
-        if (strlen(*words) > LENGTH_MAX)
-            continue;
-        unsigned edits = distance(typed, *words);
-        if (edits < best_edits && edits < strlen(*words)) {
-            best = *words;
-            best_edits = edits;
-        }
+    bool comparable = len > 0 && len <= LENGTH_MAX;
+    return (struct nearest){.typed = typed, .edits = comparable ? (unsigned)(len + 2) / 3 + 1 : 0};
+}
+
+void nearest_offer(struct nearest *n, const char *word)
+{
+    if (n->edits == 0 || strlen(word) > LENGTH_MAX)
+        return;
+    unsigned edits = distance(n->typed, word);
+    if (edits < n->edits && edits < strlen(word)) {
+        n->word = word;
+        n->edits = edits;
     }
-    return best;
+}
+
+const char *nearest_word(const char *typed, const char *const *words)
+{
+    struct nearest n = nearest_to(typed);
+    for (; *words; words++)
+        nearest_offer(&n, *words);
+    return n.word;
 }
