@@ -20,7 +20,7 @@ SOVERSION := 0
 # ---- sources ------------------------------------------------------------------
 
 BASE_LIB := nearest
-BASE_DAEMON := database size
+BASE_DAEMON := database size thread
 CORE_LIB := buf exec exec_record frame link map mesh owner owner_borrow owner_lease owner_object \
     owner_rebuild owner_task scratch text
 CORE_DAEMON := blocks extents extents_check extents_walk head head_kv head_node node node_adopt \

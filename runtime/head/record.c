@@ -15,13 +15,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/database.h"
+#include "base/thread.h"
 #include "io/mono.h"
 #include "io/wake.h"
 
@@ -299,17 +299,6 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* Signals are the loop's; the thread must not be the one that they interrupt. */
-static bool start_thread(struct record *r)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&r->thread, NULL, run, r);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc == 0;
-}
-
 /* ---- the head's side ------------------------------------------------------------------ */
 
 static void record_free(struct record *r)
@@ -344,7 +333,7 @@ covey_status record_open(struct record **out, const char *path, const struct rec
     covey_status status = r->ring ? wake_open(&r->wake_fd) : COVEY_ENOMEM;
     if (status == COVEY_OK)
         status = open_or_begin_anew(r, path, options, why, why_size);
-    if (status == COVEY_OK && !start_thread(r)) {
+    if (status == COVEY_OK && !thread_start(&r->thread, run, r)) {
         snprintf(why, why_size, "cannot start the record's thread");
         status = COVEY_ESYSTEM;
     }

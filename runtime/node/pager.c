@@ -2,10 +2,10 @@
 #include "node/pager.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "io/wake.h"
 
 struct request {
@@ -71,15 +71,10 @@ covey_status pager_open(struct pager **out, uint32_t requests_max,
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
     covey_status status = wake_open(&p->wake);
-    /* Signals are the loop thread's. */
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &old);
-    if (status == COVEY_OK && pthread_create(&p->thread, NULL, run, p) != 0) {
+    if (status == COVEY_OK && !thread_start(&p->thread, run, p)) {
         close(p->wake);
         status = COVEY_ESYSTEM;
     }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (status != COVEY_OK) {
         pthread_cond_destroy(&p->work);
         pthread_mutex_destroy(&p->lock);

@@ -11,7 +11,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "covey.h"
 
 #define BLOCK_BYTES (64u * 1024 - sizeof(struct block) - 32) /* with malloc's own, 64 KiB */
@@ -136,15 +136,9 @@ static int take_lock(struct record *r, char *why, size_t why_size)
     return COVEY_OK;
 }
 
-/* Signals are the caller's; SIGXFSZ, too, stays blocked in the thread, so that a
- * file that must not grow is an error and no end of the process. */
 static bool start_thread(struct record *r)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    r->has_thread = pthread_create(&r->thread, NULL, writer_run, r) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    r->has_thread = thread_start(&r->thread, writer_run, r);
     return r->has_thread;
 }
 
