@@ -315,7 +315,7 @@ static const struct action {
     {"show", "DIR", show, false},                 {"best", "DIR", best, false},
     {"stop", "DIR", stop, false},                 {"preview", "FILE.yaml", preview, false},
     {"create", "FILE.yaml", create, false},       {"ask", "DIR", ask, false},
-    {"tell", "DIR", tell, true},
+    {"tell", "DIR", tell, true},                  {"simulate", "FILE.yaml", sweep_cmd_simulate, false},
 };
 #define ACTIONS (sizeof actions / sizeof *actions)
 
@@ -358,6 +358,8 @@ int cmd_sweep(struct cli *cli, int argc, char **argv)
         {"step", 0, ARG_UINT, &cmd.step, "N", "tell: of the metrics (default: the next one)"},
         {"done", 0, ARG_FLAG, &cmd.done, NULL, "tell: the trial has ended well"},
         {"failed", 0, ARG_FLAG, &cmd.failed, NULL, "tell: the trial has failed"},
+        {"curves", 0, ARG_TEXT, &cmd.curves, "FILE", "simulate: a CSV file, or the DIR of a sweep"},
+        {"scheduler", 0, ARG_TEXT, &cmd.scheduler, "LIST", "simulate: compare these, such as asha,hyperband"},
         {"json", 0, ARG_FLAG, &cmd.json, NULL, "for programs, one object a line"},
         {0},
     };

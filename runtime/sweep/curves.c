@@ -195,7 +195,8 @@ static bool read_header(struct reader *r, const struct field *fields, int count)
             r->seconds = i;
     }
     if (r->trial < 0 || r->step < 0 || r->value < 0)
-        return complain(r, "the first line must name the columns trial, step and value",
+        return complain(r, "the first line must name the columns trial, step and value (and "
+                        "may name seconds)",
                         (struct field){0});
     return true;
 }
@@ -243,13 +244,21 @@ static bool read_lines(struct reader *r, const char *bytes, size_t size)
             return false;
         header = true;
     }
-    return header || complain(r, "empty", (struct field){0});
+    return header || complain(r, "no curves: the file is empty", (struct field){0});
+}
+
+struct curves *curves_new(void) { return calloc(1, sizeof(struct curves)); }
+
+bool curves_add(struct curves *c, const char *trial, struct curve_point point)
+{
+    struct curve *curve = curve_named(c, (struct field){trial, strlen(trial)});
+    return curve && add_point(curve, point);
 }
 
 struct curves *curves_read(const char *path, const char *bytes, size_t size, bool maximize,
                            char *why, size_t why_size)
 {
-    struct curves *c = calloc(1, sizeof *c);
+    struct curves *c = curves_new();
     struct reader r = {
         .c = c, .path = path, .maximize = maximize, .why = why, .why_size = why_size,
     };
@@ -341,4 +350,15 @@ const char *curves_name(const struct curves *c, uint32_t trial)
 {
     assert(trial < c->count);
     return c->curves[trial].name;
+}
+
+int64_t curves_last_step(const struct curves *c)
+{
+    int64_t last = 0;
+    for (uint32_t i = 0; i < c->count; i++) {
+        const struct curve *curve = &c->curves[i];
+        if (curve->count > 0 && curve->points[curve->count - 1].step > last)
+            last = curve->points[curve->count - 1].step;
+    }
+    return last;
 }

@@ -199,7 +199,7 @@ static void happen(struct simulation *m, uint32_t trial)
         end(m, trial, fates[verdict]);
 }
 
-/* What it would cost and give to run everything. */
+/* What it would cost and give to run everything, up to @max_iter (0: no end). */
 static void measure_full(const struct simulation *m, int64_t max_iter)
 {
     struct simulate_result *r = m->out;
@@ -265,9 +265,10 @@ bool simulate_run(const struct scheduler_opts *opts, const struct space *space,
     };
     if (!m.scheduler)
         return false;
+    out->opts = *scheduler_options(m.scheduler);
     bool ok = run(&m);
     if (ok)
-        measure_full(&m, opts->max_iter);
+        measure_full(&m, opts->kind == SCHEDULER_BANDS ? 0 : scheduler_options(m.scheduler)->max_iter);
     else
         snprintf(why, why_size, "out of memory");
     scheduler_free(&m.scheduler);
@@ -301,20 +302,27 @@ static void print_rungs(struct text *t, const struct simulate_result *r, double 
     }
 }
 
-void simulate_print(struct text *t, const struct simulate_result *r, bool maximize)
+void simulate_print(struct text *t, const struct simulate_result *r, bool maximize,
+                    const char *best_name)
 {
     double sign = maximize ? -1 : 1;
     text_printf(t, "trials     %u: %u complete, %u stopped early, %u paused for good\n", r->trials,
                 r->complete, r->stopped, r->paused);
-    if (r->best_trial != SCHEDULER_NO_TRIAL)
-        text_printf(t, "best       %.6g, trial %u at step %" PRId64 "; of all curves %.6g\n",
-                    sign * r->best_loss, r->best_trial, r->best_step, sign * r->full_best_loss);
-    else
+    if (r->best_trial == SCHEDULER_NO_TRIAL) {
         text_puts(t, "best       none: no trial had a value\n");
+    } else {
+        text_printf(t, "best       %.6g, trial ", sign * r->best_loss);
+        if (best_name)
+            text_puts(t, best_name);
+        else
+            text_printf(t, "%u", r->best_trial);
+        text_printf(t, " at step %" PRId64 "; of all curves %.6g\n", r->best_step,
+                    sign * r->full_best_loss);
+    }
     text_printf(t, "steps      %" PRId64, r->steps);
     if (r->full_steps > 0)
-        text_printf(t, " of %" PRId64 ", %.1f %%", r->full_steps,
-                    100 * (double)r->steps / (double)r->full_steps);
+        text_printf(t, " of %" PRId64 ", %.1f %% saved", r->full_steps,
+                    100 * (1 - (double)r->steps / (double)r->full_steps));
     text_printf(t, "\ntime       %.6g s\n", r->time_s);
     print_rungs(t, r, sign);
 }

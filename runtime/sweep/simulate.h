@@ -60,6 +60,7 @@ struct simulate_result {
     double time_s;              /* until the last trial ended */
     struct scheduler_rung *rungs; /* owned */
     uint32_t rung_count;
+    struct scheduler_opts opts; /* with the defaults in place of zeros */
 };
 
 /* @space is what the scheduler's is, and may be NULL but for PBT.  @on_event may be
@@ -70,7 +71,9 @@ bool simulate_run(const struct scheduler_opts *opts, const struct space *space,
                   struct simulate_result *out, char *why, size_t why_size);
 void simulate_fini(struct simulate_result *r);
 
-/* The result for people.  With @maximize, losses are shown with their sign turned. */
-void simulate_print(struct text *t, const struct simulate_result *r, bool maximize);
+/* The result for people.  With @maximize, losses are shown with their sign turned;
+ * @best_name is the best trial's, NULL: its number. */
+void simulate_print(struct text *t, const struct simulate_result *r, bool maximize,
+                    const char *best_name);
 
 #endif

@@ -73,4 +73,9 @@ void spec_free(struct spec **spec);
  * what does not change the space or the search's meaning.  False with @why. */
 bool spec_set(struct spec *spec, const char *key, const char *value, char *why, size_t why_size);
 
+/* The schedulers that @text names, as `covey.scheduler` would and with commas between:
+ * "asha, {type: median, grace: 3}".  How many; -1 with @why, which calls them @name. */
+int spec_read_schedulers(const char *name, const char *text, struct scheduler_opts *out, int max,
+                         char *why, size_t why_size);
+
 #endif

@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,6 +151,44 @@ static bool read_scheduler(struct spec_reader *r, const struct yaml_item *item)
     }
     r->spec->scheduler = opts;
     return true;
+}
+
+static int read_schedulers(struct spec_reader *r, const struct yaml_item *list,
+                           struct scheduler_opts *out, int max)
+{
+    if (list->kind != YAML_ITEM_LIST || list->count == 0 || list->count > (size_t)max) {
+        spec_fail(r, list, "1 to %d schedulers are expected, such as asha,hyperband", max);
+        return -1;
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        r->spec->scheduler = (struct scheduler_opts){.kind = SCHEDULER_NONE};
+        if (!read_scheduler(r, list->pairs[i].value))
+            return -1;
+        out[i] = r->spec->scheduler;
+    }
+    return (int)list->count;
+}
+
+int spec_read_schedulers(const char *name, const char *text, struct scheduler_opts *out, int max,
+                         char *why, size_t why_size)
+{
+    /* Only a file's name is asked of this spec, and only its scheduler written. */
+    char *file = strdup(name);
+    struct spec spec = {.file = file};
+    struct spec_reader r = {.spec = &spec, .why = why, .why_size = why_size};
+    struct text list = TEXT_NONE;
+    struct yaml_doc doc;
+    int count = -1;
+    text_printf(&list, "[%s]", text);
+    if (!file || !text_get(&list))
+        snprintf(why, why_size, "%s: out of memory", name);
+    else if (yaml_doc_read(&doc, name, list.data, list.len, SPEC_NODES_MAX, why, why_size)) {
+        count = read_schedulers(&r, doc.root, out, max);
+        yaml_doc_fini(&doc);
+    }
+    text_fini(&list);
+    free(file);
+    return count;
 }
 
 /* ---- search ---------------------------------------------------------------------------- */

@@ -63,7 +63,7 @@ static void test_curves_refused(void **state)
 {
     (void)state;
     static const struct { const char *csv, *words; } wrong[] = {
-        {"", "f.csv:0: empty"},
+        {"", "f.csv:0: no curves: the file is empty"},
         {"trial,value\n", "f.csv:1: the first line must name"},
         {"trial,step,value\na,1\n", "f.csv:2: too few columns"},
         {"trial,step,value\na,0,1\n", "f.csv:2: step is no whole number from 1 \"0\""},
@@ -143,8 +143,8 @@ static void test_simulate_asha(void **state)
     assert_true(r.steps == 9 && r.full_steps == 12 && r.time_s == 6);
     assert_true(r.rung_count == 2 && r.rungs[0].reached == 3 && r.rungs[0].passed == 2);
     struct text t = TEXT_NONE;
-    simulate_print(&t, &r, false);
-    assert_non_null(strstr(text_get(&t), "steps      9 of 12, 75.0 %"));
+    simulate_print(&t, &r, false, NULL);
+    assert_non_null(strstr(text_get(&t), "steps      9 of 12, 25.0 % saved"));
     assert_non_null(strstr(text_get(&t), "best       1, trial 2 at step 3; of all curves 1"));
     text_fini(&t);
     simulate_fini(&r);
