@@ -36,11 +36,11 @@ WORKER := args command command_log reporter results run serve stop threads zygot
 NODE := daemon entrance family head_link keeper keeper_main log_map log_task logs machine node_main \
     output packages pager starter zygotes
 HEAD := head record
-SWEEP := asha asha_promotion ask bands cdf command controller csv curves curves_sweep grid helpers \
-    hyperband jsonl lane launch median metrics parzen pbt plan points record record_db record_read \
-    record_sinks record_write replay report rng run rung sample scheduler search simulate sink \
-    sobol space spec spec_covey spec_param spec_point spec_reader sweep tbevent tensorboard text \
-    tpe trial value yaml yaml_scalar
+SWEEP := asha asha_promotion ask bands cdf command controller csv curves curves_sweep draft grid \
+    help help_run helpers hyperband jsonl lane launch median metrics parzen pbt plan points record \
+    record_db record_read record_sinks record_write replay report rng run rung sample scheduler \
+    search simulate sink sobol space spec spec_covey spec_param spec_point spec_reader sweep \
+    tbevent tensorboard text tpe trial value yaml yaml_scalar
 
 # What a program links: no libuv, no SQLite, since loading them is most of a
 # worker's start.
@@ -57,8 +57,8 @@ DAEMON_SRC := $(BASE_DAEMON:%=runtime/base/%.c) $(CORE_DAEMON:%=runtime/core/%.c
 SWEEP_SRC := $(SWEEP:%=runtime/sweep/%.c)
 TOOL_SRC := $(addprefix tools/,args.c argv.c bench.c bench_life.c bench_object.c bench_task.c \
     bench_zmq.c cli.c cluster.c cmd.c cmd_bench.c cmd_daemon.c cmd_doctor.c \
-    cmd_list.c cmd_logs.c cmd_private.c cmd_report.c cmd_run.c cmd_start.c cmd_status.c cmd_stop.c cmd_sweep.c \
-    cmd_sweep_run.c cmd_sweep_simulate.c launch.c listing.c query.c)
+    cmd_list.c cmd_logs.c cmd_private.c cmd_report.c cmd_run.c cmd_start.c cmd_status.c cmd_stop.c \
+    cmd_sweep.c cmd_sweep_init.c cmd_sweep_run.c cmd_sweep_simulate.c launch.c listing.c query.c)
 
 EXAMPLES := command fashion_grid hello nested own_loop pi progress retries word_count
 # A minute of arithmetic, in which a sanitizer learns nothing.
@@ -73,13 +73,13 @@ EXAMPLE_LIBS_sweep = -lcovey-sweep
 UNIT := args budget buf database door exec exec_model extents head head_link head_process keeper link \
     listing logs machine map mesh node node_lists node_model owner owner_lease owner_nomem \
     owner_objects packages page places port record resources store store_nomem store_wants \
-    sweep_command sweep_pbt sweep_record sweep_scheduler sweep_scheduler_model sweep_search \
+    sweep_command sweep_help sweep_pbt sweep_record sweep_scheduler sweep_scheduler_model sweep_search \
     sweep_simulate sweep_spec sweep_value sweep_yaml value wire wire_hostile zwatch zygote
 # These count on __wrap_malloc to let the n-th allocation fail.
 UNIT_WRAP := exec exec_model head link map mesh node_model owner_nomem store_nomem \
     sweep_scheduler_model sweep_search sweep_simulate
 SIM := machine main net process program world
-FUZZ := frame sweep_file value wire
+FUZZ := frame help sweep_file value wire
 # With real processes: scripts, the programs that they run, and programs that
 # are tests themselves.
 CLUSTER_TESTS := cli lists logs sweep stop wandb
@@ -195,7 +195,7 @@ $(OBJ)/%.o: %.c | build/.deps
 
 # It carries these along.
 $(call objects,runtime/sweep/helpers.c): runtime/sweep/python/covey_report.py \
-    runtime/sweep/python/wandb/__init__.py
+    runtime/sweep/python/wandb/__init__.py runtime/sweep/python/argparse_help.py
 
 $(COMMAND): $(COMMAND_OBJ)
 	$(call say,LD,$@)

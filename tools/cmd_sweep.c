@@ -316,6 +316,7 @@ static const struct action {
     {"stop", "DIR", stop, false},                 {"preview", "FILE.yaml", preview, false},
     {"create", "FILE.yaml", create, false},       {"ask", "DIR", ask, false},
     {"tell", "DIR", tell, true},                  {"simulate", "FILE.yaml", sweep_cmd_simulate, false},
+    {"init", "[-o FILE] [--] PROGRAM [ARGS]", sweep_cmd_init, true},
 };
 #define ACTIONS (sizeof actions / sizeof *actions)
 
@@ -360,6 +361,7 @@ int cmd_sweep(struct cli *cli, int argc, char **argv)
         {"failed", 0, ARG_FLAG, &cmd.failed, NULL, "tell: the trial has failed"},
         {"curves", 0, ARG_TEXT, &cmd.curves, "FILE", "simulate: a CSV file, or the DIR of a sweep"},
         {"scheduler", 0, ARG_TEXT, &cmd.scheduler, "LIST", "simulate: compare these, such as asha,hyperband"},
+        {"output", 'o', ARG_TEXT, &cmd.output, "FILE", "init: the file to make (default sweep.yaml, which is shown too)"},
         {"json", 0, ARG_FLAG, &cmd.json, NULL, "for programs, one object a line"},
         {0},
     };

@@ -10,7 +10,7 @@ struct sweep_cmd {
     const char *word;           /* FILE or DIR */
     char **words;               /* what follows it */
     int word_count;
-    const char *dir, *curves, *scheduler;
+    const char *dir, *curves, *scheduler, *output;
     uint64_t parallel, count, trial, step, seed;
     struct arg_list set;
     bool done, failed, json;
@@ -20,6 +20,7 @@ covey_sweep_opts sweep_cmd_opts(const struct sweep_cmd *cmd);
 int sweep_cmd_run(const struct cli *cli, const struct sweep_cmd *cmd);
 int sweep_cmd_resume(const struct cli *cli, const struct sweep_cmd *cmd);
 int sweep_cmd_simulate(const struct cli *cli, const struct sweep_cmd *cmd);
+int sweep_cmd_init(const struct cli *cli, const struct sweep_cmd *cmd);
 /* covey_sweep_error() on standard error; the exit status. */
 int sweep_cmd_fail(const struct cli *cli, covey_status status);
 /* How it stands, and the best trial with its parameters, on standard output. */

@@ -20,6 +20,12 @@
 
 EMBED(helper_report, "runtime/sweep/python/covey_report.py");
 EMBED(helper_wandb, "runtime/sweep/python/wandb/__init__.py");
+/* With a NUL behind it: it is handed to an interpreter as a word. */
+__asm__(".pushsection .rodata\nhelper_argparse:\n"
+        ".incbin \"runtime/sweep/python/argparse_help.py\"\n.byte 0\n.popsection\n");
+extern const char helper_argparse[] __attribute__((visibility("hidden")));
+
+const char *helpers_argparse(void) { return helper_argparse; }
 
 static bool make(const char *path)
 {

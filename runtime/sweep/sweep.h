@@ -72,5 +72,7 @@ void launch_snapshot(covey_sweep *s, uint32_t trial);
 void launch_tail(covey_sweep *s, uint32_t trial, char *out, size_t size);
 /* Write the helpers for scripts into DIR/python: the wandb module and covey_report.py. */
 bool launch_write_helpers(covey_sweep *s);
+/* A Python program, for -c, that has argparse tell defaults and types in its help. */
+const char *helpers_argparse(void);
 
 #endif

@@ -1,0 +1,32 @@
+"""Run PROGRAM [ARGS] --help so that argparse tells each option's default and type.
+
+    python -c "$(cat argparse_help.py)" PROGRAM [ARGS] --help
+
+Help texts of argparse name no default unless their author wrote it down.  Other
+programs, those without argparse included, print what they print.
+"""
+import argparse
+import os
+import runpy
+import sys
+
+_add_argument = argparse._ActionsContainer.add_argument
+
+
+def _add_and_tell(self, *names, **options):
+    action = _add_argument(self, *names, **options)
+    if action.help == argparse.SUPPRESS or not action.option_strings:
+        return action
+    told = action.help or ""
+    if action.default not in (None, argparse.SUPPRESS) and "default" not in told.lower():
+        told += " (default: %(default)s)"
+    if isinstance(action.type, type):
+        told += " (type: %s)" % action.type.__name__
+    action.help = told.strip() or None
+    return action
+
+
+argparse._ActionsContainer.add_argument = _add_and_tell
+del sys.argv[0]
+sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+runpy.run_path(sys.argv[0], run_name="__main__")
