@@ -32,7 +32,7 @@ STORE_DAEMON := arena budget
 IO_LIB := door mono page places port port_peer wake
 IO_DAEMON := alarm job ready watch zwatch
 CLIENT := callbacks command get open package process put registry show strerror submit
-WORKER := args command command_log reporter results run serve stop threads zygote
+WORKER := args command command_log lines reporter results run serve stop threads zygote
 NODE := daemon entrance family head_link keeper keeper_main log_map log_task logs machine node_main \
     output packages pager starter zygotes
 HEAD := head record
@@ -79,12 +79,12 @@ UNIT := args budget buf database door exec exec_model extents head head_link hea
 UNIT_WRAP := exec exec_model head link map mesh node_model owner_nomem store_nomem \
     sweep_scheduler_model sweep_search sweep_simulate
 SIM := machine main net process program world
-FUZZ := frame help sweep_file value wire
+FUZZ := frame help lines sweep_file value wire
 # With real processes: scripts, the programs that they run, and programs that
 # are tests themselves.
 CLUSTER_TESTS := cli lists logs sweep stop wandb
 CLUSTER_PROGRAMS := commander printer talker
-CLUSTER_CHECKS := api_misuse api_use bad_code kill9 task_env
+CLUSTER_CHECKS := api_misuse api_use bad_code command_use kill9 message_use task_env
 CHECK_LIBS_sweep_c = -lcovey-sweep
 # These install or measure: under a sanitizer that is no different, or makes no sense.
 CLUSTER_TESTS_RELEASE := bench tools

@@ -366,9 +366,8 @@ static void on_post_ack(struct exec *e, struct addr from, const struct msg_post_
     bool news = m->number > task->post_read;
     if (news)
         task->post_read = m->number;
-    if (m->is_answer && m->number > task->answered && e->ops->answered &&
-        e->ops->answered(e->io, task, m->number, m->body)) {
-        task->answered = m->number;
+    if (m->is_answer && e->ops->answered && e->ops->answered(e->io, task, m->number, m->body)) {
+        news = true;                    /* one who had too many questions may ask again */
     } else if (m->is_answer && m->number > task->answered) {
         if (!task->answer && (task->answer = calloc(1, sizeof *task->answer)) == NULL)
             return; /* a nested task: it waits until its timeout */

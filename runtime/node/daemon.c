@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "io/mono.h"
+#include "node/keeper.h"
 #include "wire/wire.h"
 
 #define LOG_ROWS_BYTES (256u * 1024)    /* of a log in one message */
@@ -373,6 +374,7 @@ static void on_gone(void *io, uint32_t proc, bool greeted, int32_t exit_status, 
     mesh_forget(d->mesh, who);
     port_forget(d->port, who);
     port_unlink(d->places->dir, who);
+    keeper_remove_reports(d->places->dir, who.node, proc);
     (void)map_del(&d->full, &proc);
     starter_forget(d->starter, proc);
 }

@@ -204,18 +204,31 @@ covey_status keeper_next(struct keeper *k, struct keeper_event *out)
     return n < 0 && errno == EAGAIN ? COVEY_EAGAIN : COVEY_ECLOSED;
 }
 
-void keeper_remove_sockets(const char *dir, uint32_t node)
+/* What begins with @prefix; with @daemon also what the node itself leaves. */
+static void remove_named(const char *dir, const char *prefix, bool daemon)
 {
-    char mine[16];
-    int mine_len = snprintf(mine, sizeof mine, "%u.", (unsigned)node);
     DIR *d = opendir(dir);
     if (!d)
         return;
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
-        bool ours = strncmp(e->d_name, mine, (size_t)mine_len) == 0
-                    || strcmp(e->d_name, "door") == 0 || strcmp(e->d_name, PLACES_NODE_PID) == 0;
+        bool ours = strncmp(e->d_name, prefix, strlen(prefix)) == 0
+                    || (daemon && (strcmp(e->d_name, "door") == 0 || strcmp(e->d_name, PLACES_NODE_PID) == 0));
         if (ours)
             unlinkat(dirfd(d), e->d_name, 0);
     }
     closedir(d);
+}
+
+void keeper_remove_sockets(const char *dir, uint32_t node)
+{
+    char prefix[16];
+    snprintf(prefix, sizeof prefix, "%u.", (unsigned)node);
+    remove_named(dir, prefix, true);
+}
+
+void keeper_remove_reports(const char *dir, uint32_t node, uint32_t proc)
+{
+    char prefix[32];
+    snprintf(prefix, sizeof prefix, "%u.%u.", (unsigned)node, (unsigned)proc);
+    remove_named(dir, prefix, false);
 }

@@ -83,5 +83,7 @@ covey_status keeper_next(struct keeper *keeper, struct keeper_event *out);
 /* The sockets of @node's processes, the door and node.pid: what the keeper does
  * in the end; for a node whose keeper was killed. */
 void keeper_remove_sockets(const char *dir, uint32_t node);
+/* The report sockets (worker/reporter.h) of a worker that could not do it itself. */
+void keeper_remove_reports(const char *dir, uint32_t node, uint32_t proc);
 
 #endif

@@ -51,7 +51,7 @@ struct command {
     struct buf captured[2];             /* unless they go to the log */
     struct command_log log;
     struct reporter reporter;
-    struct buf line;                    /* of standard output, while reports are looked for */
+    struct lines lines;                 /* of standard output, while reports are looked for */
     int status;
 };
 
@@ -235,16 +235,20 @@ static bool open_reporter(struct command *m)
         return true;
     if (!reporter_open(&m->reporter, m->ctx))
         return false;
-    size_t n = 0;
-    while (m->env[n])
-        n++;
-    if (*m->report_env && asprintf(&m->report_var, "%s=%s", m->report_env, m->reporter.path) < 0)
-        return run_fail(m->ctx, COVEY_ENOMEM, 0, "out of memory") == COVEY_OK;
-    if (*m->report_env)
-        m->env[n] = m->report_var;
     pthread_mutex_lock(&m->ctx->c->lock);
     m->ctx->reporter = &m->reporter;
     pthread_mutex_unlock(&m->ctx->c->lock);
+    if (!*m->report_env)
+        return true;
+    if (asprintf(&m->report_var, "%s=%s", m->report_env, m->reporter.path) < 0) {
+        m->report_var = NULL;
+        run_fail(m->ctx, COVEY_ENOMEM, 0, "out of memory");
+        return false;
+    }
+    size_t name = strlen(m->report_env), n = 0;
+    while (m->env[n] && !(strncmp(m->env[n], m->report_env, name) == 0 && m->env[n][name] == '='))
+        n++;                            /* in place of what it was before, else at the end */
+    m->env[n] = m->report_var;
     return true;
 }
 
@@ -258,20 +262,12 @@ static void close_reporter(struct command *m)
     reporter_close(&m->reporter);
 }
 
-/* Whole lines of standard output that look like a report are one. */
-static void find_reports(struct command *m, const char *data, size_t size)
+/* Lines of standard output that look like a report are one. */
+static void find_report(void *ctx, struct span line)
 {
-    for (size_t at = 0; at < size;) {
-        const char *end = memchr(data + at, '\n', size - at);
-        size_t len = end ? (size_t)(end - data) - at : size - at;
-        if (m->line.len + len <= REPORTER_LINE_MAX)
-            buf_append(&m->line, data + at, len);
-        if (end && m->line.len > 0 && m->line.data[0] == '{' && !m->line.failed)
-            reporter_post(&m->reporter, (const char *)m->line.data, m->line.len);
-        if (end)
-            buf_reset(&m->line);
-        at += len + 1;
-    }
+    struct command *m = ctx;
+    if (line.data[0] == '{')
+        reporter_post(&m->reporter, line);
 }
 
 /* ---- start ----------------------------------------------------------------------------------- */
@@ -382,7 +378,7 @@ static bool take_output(struct command *m, int which)
         if (n <= 0)
             return n < 0 && errno == EAGAIN;
         if (which == 0 && (m->flags & COMMAND_REPORT_STDOUT))
-            find_reports(m, room, (size_t)n);
+            (void)lines_add(&m->lines, span_of(room, (size_t)n), find_report, m);
         if (m->log.fd >= 0) {
             command_log_add(&m->log, room, (size_t)n);
         } else {
@@ -444,6 +440,8 @@ static void pump(struct command *m)
     for (int i = 0; i < 2; i++)         /* what it wrote before its end is here already */
         if (m->out[i] >= 0)
             (void)take_output(m, i);
+    if (m->flags & COMMAND_REPORT_STDOUT)
+        lines_end(&m->lines, find_report, m);
     if (m->ctx->reporter)
         reporter_finish(&m->reporter);
     if (pidfd >= 0)
@@ -466,11 +464,23 @@ static int tail_of(const struct buf *b, const char **text)
     return (int)len;
 }
 
-/* False: its end is the task's failure. */
-static bool judge(struct command *m)
+/* What a failure tells of its output: the last lines, or where they are. */
+static const char *last_words(const struct command *m, char *room, size_t size)
 {
     const char *tail;
     int len = tail_of(m->captured[1].len ? &m->captured[1] : &m->captured[0], &tail);
+    room[0] = 0;
+    if (*m->log_path)
+        snprintf(room, size, "; its output is in %s", m->log_path);
+    else if (len > 0)
+        snprintf(room, size, "; its last lines:\n%.*s", len, tail);
+    return room;
+}
+
+/* False: its end is the task's failure. */
+static bool judge(struct command *m)
+{
+    char room[PATH_MAX + COMMAND_TAIL];
     if (covey_cancelled(m->ctx)) {
         if (WIFSIGNALED(m->status))
             run_fail(m->ctx, COVEY_ECANCELLED, 128 + WTERMSIG(m->status), "ended by %s",
@@ -483,11 +493,11 @@ static bool judge(struct command *m)
     if (WIFSIGNALED(m->status)) {
         const char *name = sigabbrev_np(WTERMSIG(m->status));
         if (!(m->flags & COMMAND_ANY_EXIT))
-            run_fail(m->ctx, COVEY_EEXIT, 128 + WTERMSIG(m->status), "%s was killed by SIG%s%s%.*s", m->argv[0],
-                     name ? name : "?", len ? "; its last lines:\n" : "", len, tail);
+            run_fail(m->ctx, COVEY_EEXIT, 128 + WTERMSIG(m->status), "%s was killed by SIG%s%s", m->argv[0],
+                     name ? name : "?", last_words(m, room, sizeof(room)));
     } else if (WEXITSTATUS(m->status) != 0 && !(m->flags & COMMAND_ANY_EXIT)) {
-        run_fail(m->ctx, COVEY_EEXIT, WEXITSTATUS(m->status), "%s ended with status %d%s%.*s", m->argv[0],
-                 WEXITSTATUS(m->status), len ? "; its last lines:\n" : "", len, tail);
+        run_fail(m->ctx, COVEY_EEXIT, WEXITSTATUS(m->status), "%s ended with status %d%s", m->argv[0],
+                 WEXITSTATUS(m->status), last_words(m, room, sizeof(room)));
     }
     return m->ctx->status == COVEY_OK;
 }
@@ -516,7 +526,7 @@ static void clean_up(struct command *m)
     close_fd(&m->out[1]);
     close_reporter(m);
     command_log_close(&m->log);
-    buf_fini(&m->line);
+    lines_fini(&m->lines);
     free(m->report_var);
     if (m->fresh_cwd)
         nftw(m->cwd, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
@@ -531,7 +541,7 @@ static void clean_up(struct command *m)
 static covey_status command_run(covey_ctx *ctx)
 {
     struct command m = {.ctx = ctx, .in = -1, .out = {-1, -1}, .log = {.fd = -1}, .log_path = "", .report_env = ""};
-    buf_init(&m.line);
+    lines_init(&m.lines);
     bool told_to_end = false;
     buf_init(&m.captured[0]);
     buf_init(&m.captured[1]);

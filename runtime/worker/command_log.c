@@ -32,7 +32,8 @@ void command_keep_tail(struct buf *b)
 
 bool command_log_open(struct command_log *log, const char *path)
 {
-    *log = (struct command_log){.fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)};
+    /* A pipe that nobody reads is an error and not a wait. */
+    *log = (struct command_log){.fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666)};
     buf_init(&log->tail);
     return log->fd >= 0;
 }

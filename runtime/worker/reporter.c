@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -21,28 +22,60 @@ bool reporter_open(struct reporter *r, covey_ctx *ctx)
     *r = (struct reporter){.ctx = ctx, .listen_fd = -1};
     for (int i = 0; i < REPORTER_PEERS_MAX; i++)
         r->peers[i].fd = -1;
-    int len = snprintf(r->path, sizeof r->path, "%s/report.%u", ctx->c->dir, ctx->c->self.proc);
+    int len = snprintf(r->path, sizeof r->path, "%s/%u.%u.report.%llu", ctx->c->dir, ctx->c->self.node,
+                       ctx->c->self.proc, (unsigned long long)ctx->number);
     if ((size_t)len >= sizeof r->path) {
         run_fail(ctx, COVEY_ETOOBIG, 0, "the path of the report socket is too long: %s", r->path);
         r->path[0] = 0;
         return false;
     }
     memcpy(at.sun_path, r->path, (size_t)len + 1);
-    unlink(r->path);                    /* of a task of this worker that was cut short */
     r->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (r->listen_fd >= 0 && bind(r->listen_fd, (struct sockaddr *)&at, sizeof at) == 0 &&
-        chmod(r->path, 0600) == 0 && listen(r->listen_fd, 64) == 0)
+        chmod(r->path, 0600) == 0 && listen(r->listen_fd, REPORTER_BACKLOG) == 0)
         return true;
     run_fail(ctx, COVEY_ESYSTEM, errno, "cannot listen for reports at %s: %s", r->path, strerror(errno));
     reporter_close(r);
     return false;
 }
 
+/* Lock held where answers may come. */
 static void drop_peer(struct reporter_peer *peer)
 {
     close(peer->fd);
     peer->fd = -1;
-    buf_fini(&peer->in);
+    lines_fini(&peer->lines);
+}
+
+static void end_peer(struct reporter *r, int i)
+{
+    pthread_mutex_lock(&r->ctx->c->lock);
+    drop_peer(&r->peers[i]);
+    pthread_mutex_unlock(&r->ctx->c->lock);
+}
+
+/* One that has said least lately, is in the middle of no line and waits for no
+ * answer; -1: all are busy. */
+static int silent_peer(const struct reporter *r)
+{
+    int silent = -1;
+    pthread_mutex_lock(&r->ctx->c->lock);
+    for (int i = 0; i < REPORTER_PEERS_MAX; i++) {
+        const struct reporter_peer *p = &r->peers[i];
+        if (p->asked == 0 && p->lines.part.len == 0 && !p->lines.skipping &&
+            (silent < 0 || p->heard_at < r->peers[silent].heard_at))
+            silent = i;
+    }
+    pthread_mutex_unlock(&r->ctx->c->lock);
+    return silent;
+}
+
+static int free_place(const struct reporter *r)
+{
+    int i = 0;
+    while (i < REPORTER_PEERS_MAX && r->peers[i].fd >= 0)
+        i++;
+    return i;
 }
 
 void reporter_close(struct reporter *r)
@@ -61,14 +94,10 @@ void reporter_close(struct reporter *r)
 int reporter_poll(const struct reporter *r, struct pollfd *fds)
 {
     int n = 0;
-    bool room = false;
-    for (int i = 0; i < REPORTER_PEERS_MAX; i++) {
+    for (int i = 0; i < REPORTER_PEERS_MAX; i++)
         if (r->peers[i].fd >= 0)
             fds[n++] = (struct pollfd){r->peers[i].fd, POLLIN, 0};
-        else
-            room = true;
-    }
-    if (room && r->listen_fd >= 0)
+    if (r->listen_fd >= 0 && (n < REPORTER_PEERS_MAX || silent_peer(r) >= 0))
         fds[n++] = (struct pollfd){r->listen_fd, POLLIN, 0};
     return n;
 }
@@ -77,30 +106,44 @@ int reporter_poll(const struct reporter *r, struct pollfd *fds)
 
 struct asking { struct reporter *r; int peer; struct span line; covey_status status; };
 
+/* Where the next question is remembered; POST_WINDOW: there are as many already. */
+static uint32_t free_question(const struct reporter *r)
+{
+    uint32_t at = 0;
+    while (at < POST_WINDOW && r->asked[at].number != 0)
+        at++;
+    return at;
+}
+
+/* False: not now, for as many lines as may be are unread. */
 static bool ask(covey *c, void *arg)
 {
     struct asking *a = arg;
     struct reporter *r = a->r;
     uint64_t number;
-    if (a->peer >= 0 && r->asked_count == POST_WINDOW) {
-        a->status = covey_cancelled(r->ctx) ? COVEY_ECANCELLED : COVEY_EAGAIN;
-        return a->status == COVEY_ECANCELLED;
+    uint32_t at = a->peer >= 0 ? free_question(r) : 0;
+    if (covey_cancelled(r->ctx)) {
+        a->status = COVEY_ECANCELLED;
+        return true;
     }
+    if (at == POST_WINDOW)
+        return false;
     a->status = exec_post(c->exec, r->ctx->task, a->line, a->peer >= 0, &number);
-    if (a->status != COVEY_OK || a->peer < 0)
-        return a->status != COVEY_EAGAIN;
-    uint32_t at = (r->asked_first + r->asked_count++) % POST_WINDOW;
-    r->asked[at].number = number;
-    r->asked[at].peer = (uint32_t)a->peer;
-    r->asked[at].serial = r->peers[a->peer].serial;
-    return true;
+    if (a->status == COVEY_OK && a->peer >= 0) {
+        struct reporter_peer *peer = &r->peers[a->peer];
+        r->asked[at].number = number;
+        r->asked[at].peer = (uint32_t)a->peer;
+        r->asked[at].serial = peer->serial;
+        peer->asked++;
+    }
+    return a->status != COVEY_EAGAIN;
 }
 
 /* @peer -1: nobody waits for an answer. */
-static void post(struct reporter *r, int peer, const char *line, size_t size)
+static void post(struct reporter *r, int peer, struct span line)
 {
     covey *c = r->ctx->c;
-    struct asking a = {.r = r, .peer = peer, .line = span_of(line, size)};
+    struct asking a = {.r = r, .peer = peer, .line = line};
     pthread_mutex_lock(&c->lock);
     c->now = mono_ns();
     (void)process_wait(c, ask, &a, NEVER_NS, false);
@@ -111,83 +154,82 @@ static void post(struct reporter *r, int peer, const char *line, size_t size)
         (void)send(r->peers[peer].fd, told_to_end, sizeof told_to_end - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-void reporter_post(struct reporter *r, const char *line, size_t size) { post(r, -1, line, size); }
+void reporter_post(struct reporter *r, struct span line) { post(r, -1, line); }
+
+/* A part of an answer would be taken for another answer: all of it, or the end. */
+static void write_answer(const struct reporter_peer *peer, struct span body)
+{
+    struct iovec parts[2] = {{(void *)(uintptr_t)body.data, body.len}, {(void *)(uintptr_t)"\n", 1}};
+    struct msghdr m = {.msg_iov = parts, .msg_iovlen = 2};
+    if (sendmsg(peer->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)body.len + 1)
+        shutdown(peer->fd, SHUT_RDWR);          /* the main thread reads its end */
+}
 
 bool reporter_answer(struct reporter *r, uint64_t number, struct span body)
 {
-    char line[1024];
-    if (r->asked_count == 0 || r->asked[r->asked_first].number != number)
+    uint32_t at = 0;
+    while (at < POST_WINDOW && r->asked[at].number != number)
+        at++;
+    if (at == POST_WINDOW)
         return false;
-    const struct reporter_peer *peer = &r->peers[r->asked[r->asked_first].peer];
-    bool there = peer->fd >= 0 && peer->serial == r->asked[r->asked_first].serial;
-    r->asked_first = (r->asked_first + 1) % POST_WINDOW;
-    r->asked_count--;
-    if (there && body.len < sizeof line) {
-        memcpy(line, body.data, body.len);
-        line[body.len] = '\n';
-        (void)send(peer->fd, line, body.len + 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    struct reporter_peer *peer = &r->peers[r->asked[at].peer];
+    r->asked[at].number = 0;
+    if (peer->fd >= 0 && peer->serial == r->asked[at].serial) {
+        peer->asked--;
+        write_answer(peer, body);
     }
     return true;
 }
 
 /* ---- reading ------------------------------------------------------------------------------ */
 
-static void take_lines(struct reporter *r, int i)
+struct line_from { struct reporter *r; int peer; };
+
+static void on_line(void *ctx, struct span line)
 {
-    struct buf *in = &r->peers[i].in;
-    size_t from = 0;
-    for (;;) {
-        const char *start = (const char *)in->data + from;
-        const char *end = from < in->len ? memchr(start, '\n', in->len - from) : NULL;
-        if (!end)
-            break;
-        if (end > start)
-            post(r, i, start, (size_t)(end - start));
-        from += (size_t)(end - start) + 1;
-    }
-    if (from > 0) {
-        memmove(in->data, in->data + from, in->len - from);
-        in->len -= from;
-    }
+    const struct line_from *from = ctx;
+    post(from->r, from->peer, line);
 }
 
 /* False: the peer is gone, or is to be. */
 static bool read_peer(struct reporter *r, int i)
 {
     char room[READ_MAX];
+    struct line_from from = {r, i};
     ssize_t n = recv(r->peers[i].fd, room, sizeof room, MSG_DONTWAIT);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR;
-    buf_append(&r->peers[i].in, room, (size_t)n);
-    if (n == 0 && r->peers[i].in.len > 0)
-        buf_append(&r->peers[i].in, "\n", 1);   /* its last line had no end */
-    if (r->peers[i].in.failed)
+    if (n == 0) {                       /* its last line may have no end */
+        lines_end(&r->peers[i].lines, on_line, &from);
         return false;
-    take_lines(r, i);
-    return n > 0 && r->peers[i].in.len <= REPORTER_LINE_MAX;
+    }
+    r->peers[i].heard_at = r->turns;
+    return lines_add(&r->peers[i].lines, span_of(room, (size_t)n), on_line, &from);
 }
 
 /* The peer's process may have gone without waiting; the answer then meets nobody. */
 static void accept_peer(struct reporter *r)
 {
-    int i = 0, fd;
-    while (i < REPORTER_PEERS_MAX && r->peers[i].fd >= 0)
-        i++;
-    if (i == REPORTER_PEERS_MAX || (fd = accept4(r->listen_fd, NULL, NULL, SOCK_CLOEXEC)) < 0)
+    int i = free_place(r), fd;
+    if (i == REPORTER_PEERS_MAX) {
+        i = silent_peer(r);
+        if (i < 0)
+            return;
+        end_peer(r, i);
+    }
+    if ((fd = accept4(r->listen_fd, NULL, NULL, SOCK_CLOEXEC)) < 0)
         return;
     pthread_mutex_lock(&r->ctx->c->lock);
-    r->peers[i] = (struct reporter_peer){.fd = fd, .serial = ++r->serial};
+    r->peers[i] = (struct reporter_peer){.fd = fd, .serial = ++r->serial, .heard_at = r->turns};
     pthread_mutex_unlock(&r->ctx->c->lock);
-    buf_init(&r->peers[i].in);
-    if (!read_peer(r, i)) {
-        pthread_mutex_lock(&r->ctx->c->lock);
-        drop_peer(&r->peers[i]);
-        pthread_mutex_unlock(&r->ctx->c->lock);
-    }
+    lines_init(&r->peers[i].lines);
+    if (!read_peer(r, i))
+        end_peer(r, i);
 }
 
 void reporter_turn(struct reporter *r, const struct pollfd *fds, int count)
 {
+    r->turns++;
     for (int k = 0; k < count; k++) {
         if (!fds[k].revents)
             continue;
@@ -198,17 +240,15 @@ void reporter_turn(struct reporter *r, const struct pollfd *fds, int count)
         int i = 0;
         while (i < REPORTER_PEERS_MAX && r->peers[i].fd != fds[k].fd)
             i++;
-        if (i < REPORTER_PEERS_MAX && !read_peer(r, i)) {
-            pthread_mutex_lock(&r->ctx->c->lock);
-            drop_peer(&r->peers[i]);
-            pthread_mutex_unlock(&r->ctx->c->lock);
-        }
+        if (i < REPORTER_PEERS_MAX && !read_peer(r, i))
+            end_peer(r, i);
     }
 }
 
+/* As many rounds as let each peer that waited say something. */
 void reporter_finish(struct reporter *r)
 {
-    for (int rounds = 0; rounds < 2 * REPORTER_PEERS_MAX; rounds++) {
+    for (int rounds = 0; rounds < 2 * (REPORTER_PEERS_MAX + REPORTER_BACKLOG); rounds++) {
         struct pollfd fds[REPORTER_PEERS_MAX + 1];
         int n = reporter_poll(r, fds);
         if (poll(fds, (nfds_t)n, 0) <= 0)

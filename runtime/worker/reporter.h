@@ -5,9 +5,11 @@
  *                                       ^                    |
  *                                       +---- line <---- answer
  *
- * The socket is this task's alone, in the node's directory, and is gone with
- * the task.  A peer that does not read its answers loses them, and a line
- * beyond REPORTER_LINE_MAX ends its connection.
+ * The socket is this attempt's alone, in the node's directory, and is gone with
+ * it.  Its peers are processes of users, so each is held to bounds: a line beyond
+ * LINE_BYTES_MAX ends its connection, and so does an answer that it leaves no
+ * room for because it does not read.  Where all places are taken, a peer that has
+ * been silent and waits for nothing gives its place to the next one.
  *
  * Threads  The main thread, which runs the command, except reporter_answer():
  *          with the process's lock held, from whichever thread received it.
@@ -16,16 +18,19 @@
 #define COVEY_WORKER_REPORTER_H
 
 #include <poll.h>
+#include "worker/lines.h"
 #include "worker/run.h"
 
-#define REPORTER_PEERS_MAX 16           /* connections at once; more wait in the backlog */
-#define REPORTER_LINE_MAX (64u * 1024)
+#define REPORTER_PEERS_MAX 64           /* connections at once; more wait in the backlog ... */
+#define REPORTER_BACKLOG 64             /* ... and beyond it, in connect(2) */
 #define REPORTER_PATH_MAX 108
 
 struct reporter_peer {
     int fd;                             /* -1: none */
     uint32_t serial;                    /* so that a late answer meets nobody else */
-    struct buf in;                      /* a line that has not ended */
+    struct lines lines;
+    uint32_t asked;                     /* questions without an answer; under the lock */
+    uint64_t heard_at;                  /* the turn in which it last said something */
 };
 
 struct reporter {
@@ -33,9 +38,10 @@ struct reporter {
     char path[REPORTER_PATH_MAX];
     int listen_fd;                      /* -1: closed */
     struct reporter_peer peers[REPORTER_PEERS_MAX];
-    /* Questions without an answer, oldest first; under the lock. */
+    /* Questions without an answer, in any order; number 0: none.  Under the lock. */
     struct { uint64_t number; uint32_t peer, serial; } asked[POST_WINDOW];
-    uint32_t asked_first, asked_count, serial;
+    uint32_t serial;
+    uint64_t turns;
 };
 
 /* False: run_fail() was called. */
@@ -46,7 +52,7 @@ void reporter_close(struct reporter *r);
 int reporter_poll(const struct reporter *r, struct pollfd *fds);
 void reporter_turn(struct reporter *r, const struct pollfd *fds, int count);
 /* A line that came by another way, without an answer. */
-void reporter_post(struct reporter *r, const char *line, size_t size);
+void reporter_post(struct reporter *r, struct span line);
 /* Read what has arrived when the command has ended. */
 void reporter_finish(struct reporter *r);
 /* True: the question was one of these, and its answer has been written. */

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <stdatomic.h>
 
+#include "client/callbacks.h"
 #include "io/mono.h"
 #include "worker/run.h"
 #include "worker/threads.h"
@@ -331,14 +332,32 @@ const char *covey_devices(covey_ctx *ctx)
 
 struct posting { covey_ctx *ctx; struct span body; bool wants_answer; uint64_t number; covey_status status; };
 
+/* The submitter waits below on this very stack.  Its on_message runs here, while
+ * the task waits; a submitter without one cannot come to answer. */
+static covey_status post_nested(covey *c, struct posting *p)
+{
+    struct exec_task *task = p->ctx->task;
+    covey_ref reader = owner_local_reader(c->owner, task->seq);
+    struct extra *x = reader.generation ? extra_of(c, reader, false) : NULL;
+    if (p->body.len > POST_BYTES_MAX)
+        return COVEY_ETOOBIG;
+    if (task->cancelled)
+        return COVEY_ECANCELLED;
+    if (p->wants_answer && reader.generation && !(x && x->on_message))
+        return COVEY_ELIMIT;
+    p->number = ++task->posted;
+    owner_local_post(c->owner, task->seq, p->body, p->wants_answer);
+    return COVEY_OK;
+}
+
 static bool posted(covey *c, void *arg)
 {
     struct posting *p = arg;
     if (p->ctx->nested)
-        p->status = p->wants_answer ? COVEY_EAGAIN : owner_local_post(c->owner, p->ctx->task->seq, p->body);
+        p->status = post_nested(c, p);
     else
         p->status = exec_post(c->exec, p->ctx->task, p->body, p->wants_answer, &p->number);
-    return p->status != COVEY_EAGAIN || p->ctx->nested;
+    return p->status != COVEY_EAGAIN;
 }
 
 static covey_status post_locked(covey *c, struct posting *p)
@@ -349,6 +368,9 @@ static covey_status post_locked(covey *c, struct posting *p)
         status = p->status;
     if (status == COVEY_ETOOBIG)
         error_set("a message of %u bytes, at most %u; put larger ones into the store", p->body.len, POST_BYTES_MAX);
+    else if (status == COVEY_ELIMIT)
+        error_set("all worker processes are in use, so this task runs on its submitter's stack, which waits for it and "
+                  "cannot answer; allow more processes, or submit it with on_message");
     else if (status != COVEY_OK)
         error_set("the message was not sent: %s", covey_strerror(status));
     return status;
@@ -388,7 +410,7 @@ covey_status covey_ask(covey_ctx *ctx, const void *data, size_t size, int64_t ti
         bool mine = run_is_mine(c);
         if (mine)
             run_block(c);
-        status = process_wait(c, answered, &p, deadline_of(timeout_ms, mono_ns()), false);
+        status = process_wait(c, answered, &p, deadline_of(timeout_ms, mono_ns()), ctx->nested);
         if (mine && run_unblock(c) != COVEY_OK && status == COVEY_OK)
             status = COVEY_ECLOSED;
         if (status == COVEY_OK && ctx->task->answered < p.number)

@@ -1,6 +1,6 @@
 /* make_corpus.c - write the seeds from which fuzzing starts.
  *
- *     make_corpus DIR     fills DIR/wire, DIR/value, DIR/frame and DIR/sweep_file
+ *     make_corpus DIR     fills DIR/wire, DIR/value, DIR/frame, DIR/lines and DIR/sweep_file
  *
  * Always the same files: contents come from one fixed seed.  Names that begin
  * with "bad-" hold what must be refused.  Run it again after a message
@@ -13,6 +13,7 @@
 #include "../msg_random.h"
 #include "core/link.h"
 #include "wire/value.h"
+#include "worker/lines.h"
 
 #define SEED 20240601
 #define PATH_BYTES_MAX 4096
@@ -283,6 +284,30 @@ static void make_sweep_files(void)
     write_seed("sweep_file", "bad-bomb", bomb, strlen(bomb));
 }
 
+/* ---- lines ---------------------------------------------------------------------- */
+
+/* The first byte is the size of the pieces. */
+static void make_lines(void)
+{
+    static char room[2 * LINE_BYTES_MAX + 16];
+    static const struct { const char *name, *text; } small[] = {
+        {"bytewise", "\1{\"step\": 1}\n{\"step\": 2}\n"}, {"pieces", "\2half\nsecond\n\n\nlast"},
+        {"whole", "\377one\ntwo\nthree\n"}, {"only-ends", "\3\n\n\n\n"}, {"no-end", "\3never ends"},
+    };
+    for (size_t i = 0; i < sizeof(small) / sizeof(small[0]); i++)
+        write_seed("lines", small[i].name, small[i].text, strlen(small[i].text));
+    write_seed("lines", "junk", "\5\0\377\376\n\0\n\r\n", 9);
+    memset(room, 'x', sizeof(room));
+    room[0] = 40;
+    room[1 + LINE_BYTES_MAX] = '\n';
+    write_seed("lines", "longest", room, LINE_BYTES_MAX + 2);
+    room[1 + LINE_BYTES_MAX] = 'x';
+    room[2 + LINE_BYTES_MAX] = '\n';
+    write_seed("lines", "bad-longer", room, LINE_BYTES_MAX + 8);
+    room[2 + LINE_BYTES_MAX] = 'x';
+    write_seed("lines", "bad-endless", room, sizeof(room));
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -293,11 +318,13 @@ int main(int argc, char **argv)
     make_directory("wire");
     make_directory("value");
     make_directory("frame");
+    make_directory("lines");
     make_directory("sweep_file");
     make_wire_messages();
     make_wire_bombs();
     make_values();
     make_frames();
+    make_lines();
     make_sweep_files();
     return 0;
 }
