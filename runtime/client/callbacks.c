@@ -55,6 +55,10 @@ static void queue_callback(covey *c, struct callback *cb)
         wake_set(c->callback_fd);
 }
 
+static _Thread_local unsigned depth;    /* callbacks that this thread is in */
+
+bool callbacks_inside(void) { return depth > 0; }
+
 int process_callbacks(covey *c)
 {
     int ran = 0;
@@ -70,6 +74,7 @@ int process_callbacks(covey *c)
             if (cb->kind == CALLBACK_MESSAGE && !cb->post->wants_answer)
                 owner_post_read(c->owner, cb->ref, cb->post->number, c->now);
             pthread_mutex_unlock(&c->lock);
+            depth++;
             if (cb->kind == CALLBACK_THEN) {
                 cb->then(c, cb->ref, view.state == OBJECT_FAILED ? view.status : COVEY_OK, cb->arg);
             } else {
@@ -77,6 +82,7 @@ int process_callbacks(covey *c)
                                    cb->post->wants_answer ? cb->post->number : 0};
                 cb->on_message(c, &m, cb->arg);
             }
+            depth--;
             pthread_mutex_lock(&c->lock);
             ran++;
         }

@@ -8,6 +8,8 @@
 /* A running task's message: to its callback's queue, or until it is read.  One
  * that cannot be kept is answered as read, so that its sender goes on. */
 void callbacks_post(covey *c, covey_ref ref, const struct msg_post *m);
+/* This thread is in a callback. */
+bool callbacks_inside(void);
 /* When the process closes: everything that never ran. */
 void callbacks_free(covey *c);
 

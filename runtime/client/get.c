@@ -42,7 +42,7 @@ static covey_status wait_settled(covey *c, bool (*done)(covey *, void *), void *
 {
     if (!run_is_mine(c))
         return process_wait(c, done, ctx, deadline, true);
-    if (done(c, ctx))
+    if (process_done(c, done, ctx, true))
         return COVEY_OK;
     struct wait_or_local w = {.done = done, .ctx = ctx, .refs = refs, .n = n};
     covey_status status;
@@ -112,7 +112,7 @@ static covey_status get_locked(covey *c, covey_ref ref, int64_t timeout_ms, cove
     int64_t deadline = deadline_of(timeout_ms, mono_ns());
     for (uint32_t round = 0; ; round++) {
         struct one one = {.ref = ref};
-        if (!one_settled(c, &one)) {
+        if (!process_done(c, one_settled, &one, true)) {
             owner_request(c->owner, ref, c->now);
             covey_status waited = wait_settled(c, one_settled, &one, &ref, 1, deadline);
             if (waited != COVEY_OK) {

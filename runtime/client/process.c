@@ -348,10 +348,20 @@ static void wait_behind(covey *c, int64_t deadline, int64_t now)
     c->want_poll--;
 }
 
+/* What was queued before it was done comes first: a task's messages are seen
+ * before its end.  Not inside a callback, where each level would call the next. */
+bool process_done(covey *c, bool (*done)(covey *c, void *ctx), void *ctx, bool callbacks)
+{
+    while (done(c, ctx))
+        if (!callbacks || !c->callbacks || callbacks_inside() || process_callbacks(c) == 0)
+            return true;
+    return false;
+}
+
 covey_status process_wait(covey *c, bool (*done)(covey *c, void *ctx), void *ctx, int64_t deadline, bool callbacks)
 {
     covey_status status = COVEY_OK;
-    while (!done(c, ctx)) {
+    while (!process_done(c, done, ctx, callbacks)) {
         int64_t now = mono_ns();
         if (c->broken || c->closing)
             status = c->broken ? c->broken_why : COVEY_ECLOSED;

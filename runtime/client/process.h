@@ -145,6 +145,9 @@ void process_flush(covey *c, int64_t now);
 /* After a call that stepped a core: send what should leave at once; wake the
  * poller if it must look again. */
 void process_after(covey *c, int64_t now);
+/* Is it done?  True only when the callbacks queued before have run, too; so it
+ * may be asked twice. */
+bool process_done(covey *c, bool (*done)(covey *c, void *ctx), void *ctx, bool callbacks);
 /* Wait until @done(@ctx) or @deadline, polling or waiting for the poller.  Lets
  * the lock go meanwhile; runs callbacks if @callbacks.  COVEY_ETIMEOUT,
  * COVEY_ECLOSED when the node is gone. */

@@ -199,14 +199,18 @@ void owner_run(struct owner *o, int64_t now)
 static void on_post(struct owner *o, struct addr from, const struct msg_post *m)
 {
     struct task *t = task_of_seq(o, m->seq);
-    if (!t || !t->lease || t->attempt != m->attempt || !addr_eq(t->lease->worker, from))
+    bool local = t && t->state == TASK_LOCAL && addr_eq(o->self, from);
+    bool leased = t && t->lease && addr_eq(t->lease->worker, from);
+    if ((!local && !leased) || t->attempt != m->attempt)
         return;
     if (m->number <= t->post_seen)
         return;                     /* a second copy */
     t->post_seen = m->number;
     struct object *obj = task_result(o, t, 0);
     if (obj && obj->local) {
-        o->ops->post(o->io, object_ref(obj), m);
+        struct msg_post shown = *m;
+        shown.number += t->post_base;
+        o->ops->post(o->io, object_ref(obj), &shown);
         return;
     }
     /* Nobody holds the ref: nobody will read it, so that its sender goes on. */
@@ -222,11 +226,11 @@ static covey_status post_ack(struct owner *o, covey_ref ref, uint64_t number, bo
     if (!obj)
         return COVEY_ESTALE;
     struct task *t = obj->task;
-    if (!t || !t->lease)
-        return COVEY_ECLOSED;
+    if (!t || (!t->lease && t->state != TASK_LOCAL) || number <= t->post_base)
+        return COVEY_ECLOSED;           /* it has ended, or that attempt has */
     struct msg m = {.kind = MSG_POST_ACK};
-    m.u.post_ack = (struct msg_post_ack){t->seq, t->attempt, number, is_answer, body};
-    o->ops->send(o->io, t->lease->worker, &m);
+    m.u.post_ack = (struct msg_post_ack){t->seq, t->attempt, number - t->post_base, is_answer, body};
+    o->ops->send(o->io, t->lease ? t->lease->worker : o->self, &m);
     return COVEY_OK;
 }
 
@@ -262,20 +266,26 @@ bool owner_local_begin(struct owner *o, covey_ref ref, struct msg_task *out, con
     class_remove(o, t);
     task_move(t, TASK_LOCAL);
     t->attempt++;
+    task_posts_begin(t);
     task_fill(o, t, out, now);
     *function = o->functions[t->fn_id].name;
     owner_run(o, now);              /* the node hears that it is wanted no more */
     return true;
 }
 
-covey_status owner_local_post(struct owner *o, uint64_t seq, struct span body)
+covey_ref owner_local_reader(struct owner *o, uint64_t seq)
 {
     struct task *t = task_of_seq(o, seq);
     struct object *obj = t ? task_result(o, t, 0) : NULL;
-    struct msg_post post = {.seq = seq, .number = t ? ++t->post_seen : 0, .body = body};
-    if (obj && obj->local)
-        o->ops->post(o->io, object_ref(obj), &post);
-    return COVEY_OK;
+    return obj && obj->local ? object_ref(obj) : (covey_ref){0, 0};
+}
+
+void owner_local_post(struct owner *o, uint64_t seq, struct span body, bool wants_answer)
+{
+    const struct task *t = task_of_seq(o, seq);
+    assert(t && t->state == TASK_LOCAL);
+    struct msg_post post = {seq, t->attempt, t->post_seen + 1, wants_answer, body};
+    on_post(o, o->self, &post);
 }
 
 void owner_local_end(struct owner *o, uint64_t seq, const struct msg_reply *reply, int64_t now)

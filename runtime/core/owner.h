@@ -104,8 +104,8 @@ struct task_spec {
 };
 
 struct owner_ops {
-    /* To itself only CANCEL, for a task on this process's own stack: the driver
-     * hands it to its executor. */
+    /* To itself only CANCEL and POST_ACK, for a task on this process's own stack:
+     * the driver hands them to its executor. */
     void (*send)(void *io, struct addr to, const struct msg *msg);
     /* Bytes in the store are no longer needed (owned objects only). */
     void (*free_place)(void *io, const struct place *place);
@@ -171,8 +171,11 @@ bool owner_posts_ended(struct owner *o, covey_ref ref);
  * waits for it and was told that there are no workers (COVEY_ELIMIT).  Fills a
  * task as an executor would get it; spans are valid until owner_local_end(). */
 bool owner_local_begin(struct owner *o, covey_ref ref, struct msg_task *out, const char **function, int64_t now);
-/* A message of a task that runs on this process's own stack. */
-covey_status owner_local_post(struct owner *o, uint64_t seq, struct span body);
+/* A message of a task that runs on this process's own stack; the n-th is number n.
+ * What acknowledges or answers it goes to this process itself. */
+void owner_local_post(struct owner *o, uint64_t seq, struct span body, bool wants_answer);
+/* The ref that its messages come with; zero: nobody holds it, nobody reads them. */
+covey_ref owner_local_reader(struct owner *o, uint64_t seq);
 void owner_local_end(struct owner *o, uint64_t seq, const struct msg_reply *reply, int64_t now);
 
 /* Borrowed refs, for the executor's side of a process: a handle among a task's

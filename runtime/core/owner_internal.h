@@ -102,7 +102,8 @@ struct task {
     bool deps_held;
     bool sisters_gone;              /* result 0 has let them go */
     int64_t retry_at, kill_at;
-    uint64_t post_seen;
+    uint64_t post_seen;                 /* of this attempt */
+    uint64_t post_base;                 /* of those before it: no number means two messages */
 };
 
 struct bucket { struct bucket *next; int32_t priority; struct list tasks; };
@@ -215,6 +216,12 @@ void task_move(struct task *t, enum task_state to);
 void task_dep_settled(struct owner *o, struct dep_ref *dep, struct object *obj, int64_t now);
 void task_fail(struct owner *o, struct task *t, struct failure *failure, int64_t now); /* takes a share */
 void task_attempt_failed(struct owner *o, struct task *t, uint32_t cause, struct failure *failure, int64_t now);
+/* A new attempt numbers its messages from 1. */
+static inline void task_posts_begin(struct task *t)
+{
+    t->post_base += t->post_seen;
+    t->post_seen = 0;
+}
 void task_requeue(struct owner *o, struct task *t, bool front, int64_t now);
 void task_timer(struct owner *o, struct task *t, enum timer_kind kind, int64_t at, int64_t now);
 /* What is left of a task after a cancel: @grace_ms, else its own (0). */

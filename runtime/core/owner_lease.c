@@ -266,7 +266,7 @@ static void push(struct owner *o, struct lease *l, struct task *t, int64_t now)
     task_move(t, TASK_PUSHED);
     t->attempt++;
     t->lease = l;
-    t->post_seen = 0;
+    task_posts_begin(t);
     list_push(&l->pushed, &t->in_queue);
     if (l->in_flight++ == 0)
         l->progress_at = now;

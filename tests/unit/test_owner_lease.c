@@ -307,8 +307,13 @@ static void at_the_process_cap_a_waiter_runs_its_own_task(void **state)
     assert_int_equal(m.seq, id_of(a).seq);
     assert_int_equal(m.attempt, 1);
     assert_memory_equal(m.args.data, "a", 1);
-    assert_int_equal(owner_local_post(o, m.seq, span_str("hello")), COVEY_OK);
+    owner_local_post(o, m.seq, span_str("hello"), false);
     said("post o1 #1 hello\n");
+    owner_local_post(o, m.seq, span_str("well?"), true);
+    said("post o1 #2 well?\n");
+    assert_int_equal(owner_local_reader(o, m.seq).index, a.index);
+    assert_int_equal(owner_post_answer(o, a, 2, span_str("yes"), now), COVEY_OK);
+    said("answer p9 t1.1 #2 yes\n");       /* the driver hands this to its executor, too */
     cancel(a, 100);                         /* the driver hands it to its executor */
     said("cancel p9 t1.1 grace 100\n");
     struct result result = {.value = span_str("16")};
