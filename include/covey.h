@@ -343,13 +343,19 @@ typedef struct covey_opts {
     int64_t backoff_ms;        /* first pause, doubled each time; 0: 20 */
     int64_t deadline_ms;       /* from submit; 0: none */
     int priority;              /* -100..100, higher first */
-    covey_message_fn on_message;
+    covey_message_fn on_message; /* called for all messages of the task before a get or
+                                    wait, outside of callbacks, shows its end */
     void *arg;                 /* of on_message */
 } covey_opts;
 #define COVEY_NO_CPU (-1.0)
 
 /* Submit a task.  Does not block; never fails as a call: errors arrive at
- * get.  The caller owns the ref and releases it.  Result 0. */
+ * get.  The caller owns the ref and releases it.  Result 0.
+ *
+ * A task that waits (covey_get, covey_wait, covey_ask) gives its cpus back until
+ * it goes on, and keeps its gpus, memory and other resources.  So tasks that hold
+ * the last gpu must not wait for a task that needs one: both would wait for ever.
+ * Submit the second one from outside, with the first one's ref as an argument. */
 covey_ref covey_submit(covey *c, const char *task, covey_args args, const covey_opts *opts);
 
 /* Another result of the same task; the caller owns it too. */
@@ -373,15 +379,22 @@ typedef struct covey_command {
     int64_t grace_ms;           /* from SIGTERM to SIGKILL when it is cancelled or its
                                    deadline passes, unless covey_cancel_opts says
                                    otherwise; 0: 5000 */
-    /* Append standard output and error to this file, on the node where it runs,
-     * and keep none of it: results 1 and 2 are empty.  Beyond 64 MiB the middle
-     * of what it prints is left out. */
+    /* Append standard output and error to this file, on the node where it runs
+     * (a relative path is below the program's directory), and keep none of it:
+     * results 1 and 2 are empty.  Beyond 64 MiB the middle of what it prints is
+     * left out, and so is what cannot be written.  COVEY_ESYSTEM: it cannot be
+     * opened. */
     const char *log;
-    /* The command may report: this environment variable of its names a unix
-     * stream socket.  Each line written to it is a message with a question, and
-     * covey_answer() writes a line back. */
+    /* The command and its children may report: this environment variable of
+     * theirs names a unix stream socket, which lives as long as the attempt.
+     * Each line written to it is a message with a question, and covey_answer()
+     * writes the answer and an end of line back to the connection it came from,
+     * so that an answer has none inside.  Questions may be answered in any order.
+     * A connection ends when a line is longer than 64 KiB or an answer finds no
+     * room because nobody reads; of more than 64, one that has nothing to say. */
     const char *report_env;
-    bool report_stdout;         /* lines of standard output that begin with '{' are messages, too */
+    bool report_stdout;         /* lines of standard output that begin with '{' are messages, too,
+                                   without a question */
 } covey_command;
 covey_ref covey_submit_command(covey *c, const covey_command *command, const covey_opts *opts);
 
@@ -454,6 +467,7 @@ covey_status covey_seal(covey *c, covey_ref ref);
  * and all its messages are read.  Not with on_message. */
 COVEY_MUST_USE covey_status covey_next_message(covey *c, covey_ref ref, int64_t timeout_ms,
                                                covey_message *out);
+/* COVEY_ECLOSED: the task, or the attempt that asked, has ended. */
 covey_status covey_answer(covey *c, const covey_message *message, const void *data, size_t size);
 
 /* ---- programs with an event loop of their own -------------------------------- */
@@ -503,9 +517,13 @@ unsigned covey_attempt(covey_ctx *ctx);  /* 1 for the first */
 const char *covey_devices(covey_ctx *ctx); /* UUIDs, comma separated; "" for none */
 
 /* Send @data to the submitter, in order.  Blocks while 256 are unread, until
- * the task is cancelled (COVEY_ECANCELLED). */
+ * the task is cancelled (COVEY_ECANCELLED).  What a process posts just before it
+ * dies may be lost; what a task posts before it returns is not.
+ * COVEY_ETOOBIG: more than 1 MiB. */
 covey_status covey_post(covey_ctx *ctx, const void *data, size_t size);
-/* The same, and wait for the answer: valid until the next ask. */
+/* The same, and wait for the answer: valid until the next ask.
+ * COVEY_ELIMIT: all worker processes are in use, so the task runs on the stack of
+ * its submitter, which waits and cannot answer, unless by on_message. */
 covey_status covey_ask(covey_ctx *ctx, const void *data, size_t size, int64_t timeout_ms,
                        const void **answer, size_t *answer_size);
 

@@ -282,6 +282,12 @@ static covey_status decode_packet(struct span packet, struct scratch *scratch, s
 {
     size_t used;
     covey_status status = wire_decode(packet, &used, scratch, out, why, why_size);
+    if (status == COVEY_EVERSION && why_size > 0) {
+        char found[128];                /* both numbers */
+        snprintf(found, sizeof found, "%s", why);
+        snprintf(why, why_size, "the cluster and the program are of different releases of covey (%s): build the "
+                 "program with the cluster's release, or start the cluster anew (covey stop; covey start)", found);
+    }
     if (status != COVEY_OK)
         return status;
     if (used != packet.len) {
@@ -366,9 +372,6 @@ static covey_status take_answer(int fd, int64_t timeout_ms, struct scratch *scra
         door_receive(fd, timeout_ms, scratch, &answer, fds, &fd_count, why, why_size);
     if (status == COVEY_EAGAIN)
         return COVEY_ETIMEOUT;
-    if (status == COVEY_EVERSION)
-        snprintf(why, why_size, "the cluster speaks another version of covey than this program "
-                 "(version %d): use the same release for both", WIRE_VERSION);
     if (status != COVEY_OK)
         return status;
     if (answer.kind == MSG_DOOR_WELCOME && fd_count == 2) {

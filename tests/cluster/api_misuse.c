@@ -9,7 +9,11 @@
 #include <pthread.h>
 #include <sys/wait.h>
 
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include "check.h"
+#include "core/msg.h"
 
 #define START_MS 5000           /* for a failure to start to be told */
 #define EARLY_ENV "API_MISUSE_EARLY"    /* set: a worker ends before covey_init() */
@@ -410,6 +414,36 @@ static void check_bad_places(void)
     check_nothing_left("after places that do not work");
 }
 
+/* ---- another release of covey ------------------------------------------------------------ */
+
+static char door_path[108];
+
+static int find_door(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)type;
+    if (S_ISSOCK(st->st_mode) && strcmp(path + at->base, "door") == 0)
+        snprintf(door_path, sizeof door_path, "%s", path);
+    return 0;
+}
+
+/* What a program of the next version would say at the node's door. */
+static void check_another_release(void)
+{
+    static const uint8_t hello[] = {0x96, MSG_DOOR_HELLO, WIRE_VERSION + 1, 0, 0, 0, 0xa0};
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    char answer[1024] = "", want[64];
+    nftw(getenv("COVEY_DIR"), find_door, 16, FTW_PHYS);
+    memcpy(at.sun_path, door_path, sizeof at.sun_path);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    bool ok = connect(fd, (struct sockaddr *)&at, sizeof at) == 0 &&
+              send(fd, hello, sizeof hello, MSG_NOSIGNAL) == (ssize_t)sizeof hello;
+    ssize_t n = ok ? recv(fd, answer, sizeof answer - 1, 0) : 0;
+    snprintf(want, sizeof want, "is %d, this side speaks %d", WIRE_VERSION + 1, WIRE_VERSION);
+    check(n > 0 && memmem(answer, (size_t)n, want, strlen(want)), "a program of another release hears both versions");
+    check(n > 0 && memmem(answer, (size_t)n, "covey start", 11), "and what to do");
+    close(fd);
+}
+
 int main(void)
 {
     if (getenv(EARLY_ENV)) {
@@ -426,6 +460,7 @@ int main(void)
     check_arguments(c);
     check_sizes(c);
     check_options(c);
+    check_another_release();
     check_close_under_waiters(c);
     check_nothing_left("after close");
     check_early_exit();

@@ -428,13 +428,15 @@ static void test_entry(void **state)
 static void test_refusals_are_readable(void **state)
 {
     (void)state;
+    static char versions[64];
     const struct {
         void (*answer)(struct porter *, int, covey_status);
         covey_status status;
         const char *says;
     } cases[] = {
         {say_no, COVEY_ELIMIT, "the node is full: 4 of 4 clients"},
-        {say_another_version, COVEY_EVERSION, "another version"},
+        {say_another_version, COVEY_EVERSION, versions},
+        {say_another_version, COVEY_EVERSION, "covey start"},
         {say_little, COVEY_EPROTO, "0 descriptors"},
         {say_nothing, COVEY_ECLOSED, "hung up"},
     };
@@ -442,6 +444,7 @@ static void test_refusals_are_readable(void **state)
     struct porter porter;
     struct msg_door_welcome welcome;
     int fds[3];
+    snprintf(versions, sizeof versions, "is %d, this side speaks %d", WIRE_VERSION + 1, WIRE_VERSION);
     make_world(&w);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int before = count_open_fds();
