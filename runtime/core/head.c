@@ -179,6 +179,13 @@ covey_status head_load(struct head *h, const char *table, struct span key, struc
     return COVEY_OK;
 }
 
+void head_load_nothing(struct head *h, uint64_t epoch)
+{
+    assert(!h->started);
+    if (epoch > h->epoch)
+        h->epoch = epoch;
+}
+
 void head_start(struct head *h, int64_t now)
 {
     assert(!h->started);

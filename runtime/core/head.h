@@ -4,7 +4,8 @@
  * sent: head_ops.persist(record) is answered by head_persisted(), in order; a
  * reply waits for its record.  After a restart the record is loaded back
  * (head_load), the epoch is one higher, and nodes join again with the numbers
- * they had.
+ * they had.  Where the record was lost the epoch begins above the time of day in
+ * seconds, and so above all before, which began at 1 or at an earlier time.
  *
  * A node.  A new boot of a known number is its next incarnation, and what the
  * last one says from then on is ignored.  A node that asks for a number that
@@ -60,6 +61,9 @@ covey_status head_new(struct head **out, const struct head_ops *ops, void *io);
 void head_free(struct head **head);
 /* Before anything else, row by row as they were persisted; then head_start(). */
 covey_status head_load(struct head *h, const char *table, struct span key, struct span value);
+/* The record was lost: whatever epochs there have been, they were not above
+ * @epoch.  Between head_new() and head_start(). */
+void head_load_nothing(struct head *h, uint64_t epoch);
 void head_start(struct head *h, int64_t now);
 uint64_t head_epoch(const struct head *h);
 

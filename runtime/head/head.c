@@ -268,6 +268,8 @@ static covey_status load_record(struct head_process *h, const struct head_option
         say("%s", why);
     if (status == COVEY_OK)
         status = head_new(&h->core, &core_ops, h);
+    if (status == COVEY_OK && record_began_anew(h->record))
+        head_load_nothing(h->core, (uint64_t)unix_ms() / 1000);
     if (status == COVEY_OK)
         status = record_load(h->record, on_row, h, why, why_size);
     return status;

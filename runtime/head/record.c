@@ -73,6 +73,7 @@ struct record {
     uint64_t taken_count, committed_count, put_count;
     uint64_t queued_bytes;
     bool closing;
+    bool began_anew;            /* set once, before the thread starts */
     char error[256];
 };
 
@@ -227,6 +228,7 @@ static covey_status open_or_begin_anew(struct record *r, const char *path,
     rc = open_db(r, path, options);
     if (rc != SQLITE_OK)
         return explain(r, rc, path, why, why_size);
+    r->began_anew = true;
     snprintf(why, why_size, "the record was damaged; it is set aside as %s and a new one begins: "
              "names and values that were kept are lost, running work is not", aside);
     return COVEY_OK;
@@ -344,6 +346,8 @@ covey_status record_open(struct record **out, const char *path, const struct rec
     *out = r;
     return COVEY_OK;
 }
+
+bool record_began_anew(const struct record *record) { return record->began_anew; }
 
 void record_close(struct record **record_at)
 {

@@ -9,8 +9,9 @@
  *             file system, where WAL's shared memory is not to be trusted, a
  *             rollback journal with synchronous FULL.
  *   lock      exclusive for as long as it is open: a second head is refused
- *   damage    found when it is opened: the files are set aside under another
- *             name, and a new record begins; said in @why
+ *   damage    found when it is opened: the files are set aside as
+ *             record.db.damaged-TIME, and a new record begins; said in @why, and
+ *             by record_began_anew()
  *
  * Threads: the head's only, except that the commits run in the record's own.
  */
@@ -43,6 +44,9 @@ covey_status record_open(struct record **out, const char *path, const struct rec
                          char *why, size_t why_size);
 /* Commits what was put, then ends the thread.  Of NULL does nothing. */
 void record_close(struct record **record);
+
+/* What was kept before is lost, and with it the epochs that there have been. */
+bool record_began_anew(const struct record *record);
 
 /* Every row, in the order of their first put: "meta", "node", "package", "kv".
  * Before the first record_put().  Stops at what @row returns if it is not

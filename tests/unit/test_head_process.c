@@ -34,6 +34,7 @@ struct asker {
     uint64_t request, answered;
     uint32_t status;
     char value[64];
+    uint64_t epoch;             /* of the last NODE_JOINED */
 };
 
 static bool on_transmit(void *io, struct addr to, struct frame *frame)
@@ -45,6 +46,8 @@ static void on_deliver(void *io, struct addr from, const struct msg *msg)
 {
     struct asker *asker = io;
     (void)from;
+    if (msg->kind == MSG_NODE_JOINED)
+        asker->epoch = msg->u.node_joined.head_epoch;
     if (msg->kind != MSG_KV_VALUE)
         return;
     const struct msg_kv_value *answer = &msg->u.kv_value;
@@ -126,6 +129,17 @@ static const char *kv_get(struct asker *asker, const char *key)
     assert_int_equal(mesh_send(asker->mesh, ADDR_HEAD, &msg, mono_ns()), COVEY_OK);
     await_answer(asker);
     return asker->status == COVEY_OK ? asker->value : NULL;
+}
+
+static uint64_t join(struct asker *asker)
+{
+    struct msg msg = {.kind = MSG_NODE_JOIN, .u.node_join = {.node = 1, .boot = 7, .name = span_str("n")}};
+    asker->epoch = 0;
+    assert_int_equal(mesh_send(asker->mesh, ADDR_HEAD, &msg, mono_ns()), COVEY_OK);
+    for (int64_t deadline = mono_ns() + WAIT_NS; asker->epoch == 0; turn(asker))
+        if (mono_ns() > deadline)
+            fail_msg("the head lets no node join");
+    return asker->epoch;
 }
 
 /* ---- heads ---------------------------------------------------------------------------- */
@@ -260,21 +274,35 @@ static void test_shutdown_ends_it(void **state)
     asker_close(&asker);
 }
 
+/* A life of the head in which node 1 joins.  Returns its epoch. */
+static uint64_t live(void)
+{
+    static uint32_t number;
+    struct asker asker;
+    pid_t head = start_good_head();
+    asker_open(&asker, ++number);
+    assert_int_equal(kv_put(&asker, "k", "v"), COVEY_OK);
+    uint64_t epoch = join(&asker);
+    asker_close(&asker);
+    assert_int_equal(end_head(head, SIGTERM), 0);
+    return epoch;
+}
+
+/* And no epoch comes twice. */
 static void test_a_damaged_record_does_not_stop_it(void **state)
 {
     (void)state;
-    struct asker asker;
     char path[PLACE_MAX + 32];
     snprintf(path, sizeof path, "%s/" RECORD_FILE, places.state);
-    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    uint64_t first = live(), second = live();
+    assert_int_equal(second, first + 1);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     for (int i = 0; i < 100; i++)
         assert_int_equal(write(fd, "this is no database at all ", 27), 27);
     close(fd);
-    pid_t head = start_good_head();
-    asker_open(&asker, 1);
-    assert_int_equal(kv_put(&asker, "k", "v"), COVEY_OK);
-    asker_close(&asker);
-    assert_int_equal(end_head(head, SIGTERM), 0);
+    uint64_t third = live();
+    assert_true(third > second);
+    assert_int_equal(live(), third + 1);
 }
 
 static void test_without_a_state_directory_it_says_why(void **state)

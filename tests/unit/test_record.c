@@ -295,6 +295,7 @@ static void test_a_file_that_is_no_database_is_set_aside(void **state)
     write_at(path, 0, garbage, sizeof garbage);
     struct record *record = open_record(&defaults);
     assert_set_aside();
+    assert_true(record_began_anew(record));
     load(record);
     assert_int_equal(seen_count, 0);
     put(record, 1, "kv", "k", "v");
@@ -302,6 +303,7 @@ static void test_a_file_that_is_no_database_is_set_aside(void **state)
     record_close(&record);
     record = open_record(&defaults); /* and all is well again */
     assert_string_equal(why, "");
+    assert_false(record_began_anew(record));
     load(record);
     assert_int_equal(seen_count, 1);
     record_close(&record);
