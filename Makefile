@@ -84,7 +84,7 @@ FUZZ := frame help lines sweep_file value wire
 # are tests themselves.
 CLUSTER_TESTS := cli lists logs sweep stop wandb
 CLUSTER_PROGRAMS := commander printer talker
-CLUSTER_CHECKS := api_misuse api_use bad_code command_use kill9 message_use task_env
+CLUSTER_CHECKS := api_misuse api_use bad_code command_use kill9 message_use sweep_c task_env
 CHECK_LIBS_sweep_c = -lcovey-sweep
 # These install or measure: under a sanitizer that is no different, or makes no sense.
 CLUSTER_TESTS_RELEASE := bench tools

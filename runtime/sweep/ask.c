@@ -21,15 +21,19 @@ static covey_status wait_durable(covey_sweep *s, uint64_t seq)
     return COVEY_OK;
 }
 
-static bool is_mine(const covey_sweep *s)
+static covey_status check_mine(const covey_sweep *s, const char *call)
 {
-    return s && !s->looking && !s->run;
+    const char *why = !s ? "the sweep is NULL" : s->looking ? "the sweep was opened only to look"
+        : s->run || !s->record ? "not from the sweep's own callbacks" : NULL;
+    return why ? sweep_fail(COVEY_EINVAL, "%s: %s", call, why) : COVEY_OK;
 }
 
 covey_status covey_sweep_ask(covey_sweep *s, covey_offer *out)
 {
-    if (!is_mine(s) || !out)
-        return sweep_fail(COVEY_EINVAL, "covey_sweep_ask: the sweep runs, or was opened to look");
+    if (check_mine(s, "covey_sweep_ask") != COVEY_OK)
+        return COVEY_EINVAL;
+    if (!out)
+        return sweep_fail(COVEY_EINVAL, "covey_sweep_ask: out is NULL");
     struct controller_order order = controller_next(s->controller, sweep_now_ms());
     if (order.what == CONTROLLER_ENOMEM)
         return sweep_fail(COVEY_ENOMEM, "out of memory");
@@ -68,8 +72,11 @@ static const struct trial *running(covey_sweep *s, uint32_t trial)
 covey_status covey_sweep_tell(covey_sweep *s, uint32_t trial, int64_t step, const char *report, bool *stop)
 {
     struct sweep_answer answer;
-    if (!is_mine(s) || !report || step < 0)
-        return sweep_fail(COVEY_EINVAL, "covey_sweep_tell: the sweep runs, or was opened to look");
+    if (check_mine(s, "covey_sweep_tell") != COVEY_OK)
+        return COVEY_EINVAL;
+    if (!report || step < 0)
+        return sweep_fail(COVEY_EINVAL, report ? "covey_sweep_tell: step %lld is below 0"
+                          : "covey_sweep_tell: the report is NULL", (long long)step);
     if (!running(s, trial))
         return COVEY_EINVAL;
     sweep_report(s, trial, step, report, strlen(report), &answer);
@@ -82,10 +89,10 @@ covey_status covey_sweep_tell(covey_sweep *s, uint32_t trial, int64_t step, cons
 
 covey_status covey_sweep_end(covey_sweep *s, uint32_t trial, bool failed)
 {
-    if (!is_mine(s))
-        return sweep_fail(COVEY_EINVAL, "covey_sweep_end: the sweep runs, or was opened to look");
+    if (check_mine(s, "covey_sweep_end") != COVEY_OK)
+        return COVEY_EINVAL;
     if (!running(s, trial))
         return COVEY_EINVAL;
     sweep_record_end(s, trial, failed ? 1 : 0, false, failed ? "told so" : NULL);
-    return COVEY_OK;
+    return wait_durable(s, record_last(s->record));
 }

@@ -462,6 +462,11 @@ uint64_t record_durable(struct record *r)
     return seq;
 }
 
+uint64_t record_last(const struct record *r)
+{
+    return r->last_seq;
+}
+
 const char *record_failed(struct record *r)
 {
     pthread_mutex_lock(&r->lock);

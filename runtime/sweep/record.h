@@ -152,6 +152,8 @@ void record_append(struct record *record, struct record_event *event);
 /* Readable when record_durable() has risen or record_failed() says why not; read by record_durable(). */
 int record_durable_fd(const struct record *record);
 uint64_t record_durable(struct record *record);
+/* The number that record_append() gave last; 0: none yet. */
+uint64_t record_last(const struct record *record);
 /* Nothing more is written (disk full, I/O error): the words; NULL: all is well.  What
  * was durable stays so. */
 const char *record_failed(struct record *record);

@@ -33,11 +33,16 @@ static struct json_object *parse(const char *json, size_t size, struct sweep_ans
     }
     struct json_object *report = json_tokener_parse_ex(tokener, json, (int)size);
     enum json_tokener_error error = json_tokener_get_error(tokener);
+    size_t end = json_tokener_get_parse_end(tokener);
     json_tokener_free(tokener);
-    if (error == json_tokener_success && json_object_is_type(report, json_type_object))
+    while (end < size && strchr(" \t\r\n", json[end]))
+        end++;
+    if (error == json_tokener_success && json_object_is_type(report, json_type_object) && end == size)
         return report;
-    refuse(out, error == json_tokener_success ? "a report is a JSON object, such as {\"step\": 5, \"loss\": 0.3}"
-                                              : json_tokener_error_desc(error));
+    /* To be continued is what it says of one that ends too soon. */
+    bool shape = error == json_tokener_success || error == json_tokener_continue;
+    refuse(out, shape ? "a report is a JSON object, such as {\"step\": 5, \"loss\": 0.3}"
+                      : json_tokener_error_desc(error));
     json_object_put(report);
     return NULL;
 }
@@ -76,8 +81,8 @@ static bool read_report(const covey_sweep *s, struct json_object *report, int64_
             return refuse(out, "\"step\" is to be 0 or more");
     }
     const char *metric = s->spec->metric.name;
-    if (metric && json_object_object_get_ex(report, "", &v)) {  /* covey_trial_report() does not know its name */
-        json_object_object_add(report, metric, json_object_get(v));
+    if (json_object_object_get_ex(report, "", &v)) {    /* covey_trial_report() does not know its name */
+        json_object_object_add(report, metric ? metric : "value", json_object_get(v));
         json_object_object_del(report, "");
     }
     *has_value = metric && json_object_object_get_ex(report, metric, &v);

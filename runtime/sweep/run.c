@@ -399,8 +399,12 @@ static covey_status how_it_ended(covey_sweep *s)
 
 covey_status covey_sweep_run(covey_sweep *s, covey *c)
 {
-    if (!s || !c || s->looking || s->run)
-        return sweep_fail(COVEY_EINVAL, "covey_sweep_run: the sweep was opened to look, or runs already");
+    const char *misuse = !s ? "the sweep is NULL" : !c ? "the cluster is NULL"
+        : s->looking ? "the sweep was opened only to look" : s->run || !s->record ? "it runs already" : NULL;
+    if (misuse)
+        return sweep_fail(COVEY_EINVAL, "covey_sweep_run: %s", misuse);
+    if (s->task && trial_find(s->task) != COVEY_OK)
+        return COVEY_EUNKNOWN;
     struct run run = {.slot_count = choose_parallel(s, c), .ends_at = LEAVE_NEVER, .broken = COVEY_OK};
     run.slots = calloc(run.slot_count + 1, sizeof *run.slots);
     if (!run.slots)

@@ -5,6 +5,7 @@
  * is, with the file gone or changed. */
 #include "sweep/sweep.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -100,13 +101,25 @@ enum record_fate sweep_record_end(covey_sweep *s, uint32_t trial, int status, bo
 
 static void on_warning(const char *text, void *arg) { sweep_say(arg, "warning: %s", text); }
 
+/* What a program that was compiled earlier does not know is zero. */
+static bool take_opts(covey_sweep_opts *out, const covey_sweep_opts *opts, const char *call)
+{
+    *out = (covey_sweep_opts){0};
+    if (!opts)
+        sweep_fail(COVEY_EINVAL, "%s: opts are NULL", call);
+    else if (opts->size < offsetof(covey_sweep_opts, parallel) || opts->size > sizeof *out)
+        sweep_fail(COVEY_EINVAL, "%s: opts of size %zu: set opts.size to sizeof(covey_sweep_opts)", call, opts->size);
+    else
+        memcpy(out, opts, opts->size);
+    return out->size > 0;
+}
+
 static covey_sweep *sweep_new(const covey_sweep_opts *opts)
 {
     covey_sweep *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
-    size_t size = opts->size < sizeof s->opts ? opts->size : sizeof s->opts;
-    memcpy(&s->opts, opts, size);
+    s->opts = *opts;
     s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     s->task = s->opts.trial ? strdup(s->opts.trial) : NULL;
     if (s->wake_fd < 0 || (s->opts.trial && !s->task))
@@ -119,6 +132,7 @@ void covey_sweep_close(covey_sweep **sp)
     covey_sweep *s = sp ? *sp : NULL;
     if (!s)
         return;
+    assert(!s->run);            /* closed from one of its own callbacks */
     *sp = NULL;
     record_finish(&s->record);
     controller_free(&s->controller);
@@ -196,11 +210,11 @@ static covey_status use_seed(covey_sweep *s, uint64_t seed)
 /* Random unless somebody named one; what it was is in the record. */
 static uint64_t choose_seed(const covey_sweep *s)
 {
-    uint64_t seed = s->spec->seed;
-    if (s->opts.seeded)
-        return s->opts.seed;
-    if (seed == 0 && getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
-        seed = (uint64_t)sweep_now_ms();
+    uint64_t seed;
+    if (s->opts.seeded || s->spec->seed)
+        return s->opts.seeded ? s->opts.seed : s->spec->seed;
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+        seed = (uint64_t)sweep_now_ms() << 16;
     return seed >> 16;          /* short enough to be typed */
 }
 
@@ -280,7 +294,9 @@ static covey_status make_record(covey_sweep *s, const char *text, const char *se
     record_set(s->record, "seed", seed);
     record_set(s->record, "created_ms", created);
     record_set(s->record, "task", s->task ? s->task : "");
-    return COVEY_OK;
+    free(record_meta(s->record, "task"));       /* waits: who is told of the sweep can look at it */
+    const char *failed = record_failed(s->record);
+    return failed ? sweep_fail(COVEY_ESYSTEM, "%s", failed) : COVEY_OK;
 }
 
 static covey_status create(covey_sweep *s, const char *name, const char *text)
@@ -290,7 +306,9 @@ static covey_status create(covey_sweep *s, const char *name, const char *text)
     s->spec = spec_read(name, text, strlen(text), on_warning, s, why, sizeof why);
     if (!s->spec)
         return sweep_fail(COVEY_EINVAL, "%s", why);
-    covey_status status = apply_opts(s, &sets);
+    covey_status status = s->task ? trial_find(s->task) : COVEY_OK;
+    if (status == COVEY_OK)
+        status = apply_opts(s, &sets);
     if (status == COVEY_OK)
         status = use_seed(s, choose_seed(s));
     if (status == COVEY_OK)
@@ -301,18 +319,24 @@ static covey_status create(covey_sweep *s, const char *name, const char *text)
     return status;
 }
 
-covey_status covey_sweep_create(covey_sweep **out, const covey_sweep_opts *opts)
+covey_status covey_sweep_create(covey_sweep **out, const covey_sweep_opts *given)
 {
-    if (!out || !opts || opts->size == 0 || (!opts->file) == (!opts->text))
-        return sweep_fail(COVEY_EINVAL, "covey_sweep_create: opts need their size, and either a file or a text");
+    covey_sweep_opts opts;
+    if (!out)
+        return sweep_fail(COVEY_EINVAL, "covey_sweep_create: out is NULL");
     *out = NULL;
-    covey_sweep *s = sweep_new(opts);
-    char *read = opts->file ? read_file(opts->file) : NULL;
+    if (!take_opts(&opts, given, "covey_sweep_create"))
+        return COVEY_EINVAL;
+    if (!opts.file == !opts.text)
+        return sweep_fail(COVEY_EINVAL, opts.file ? "covey_sweep_create: both a file and a text; set one of them"
+                          : "covey_sweep_create: neither a file nor a text; set opts.file or opts.text");
+    covey_sweep *s = sweep_new(&opts);
+    char *read = opts.file ? read_file(opts.file) : NULL;
     covey_status status = COVEY_EINVAL;
     if (!s)
         status = sweep_fail(COVEY_ENOMEM, "out of memory, or of descriptors");
-    else if (read || opts->text)
-        status = create(s, opts->file ? opts->file : "sweep", read ? read : opts->text);
+    else if (read || opts.text)
+        status = create(s, opts.file ? opts.file : "sweep", read ? read : opts.text);
     free(read);
     if (status == COVEY_OK)
         *out = s;
@@ -394,7 +418,6 @@ static covey_status open_record(covey_sweep *s)
 
 static covey_status open_sweep(covey_sweep **out, const covey_sweep_opts *opts, bool looking)
 {
-    *out = NULL;
     covey_sweep *s = sweep_new(opts);
     if (!s)
         return sweep_fail(COVEY_ENOMEM, "out of memory, or of descriptors");
@@ -407,18 +430,27 @@ static covey_status open_sweep(covey_sweep **out, const covey_sweep_opts *opts, 
     return status;
 }
 
-covey_status covey_sweep_resume(covey_sweep **out, const covey_sweep_opts *opts)
+covey_status covey_sweep_resume(covey_sweep **out, const covey_sweep_opts *given)
 {
-    if (!out || !opts || opts->size == 0 || !opts->dir)
-        return sweep_fail(COVEY_EINVAL, "covey_sweep_resume: opts need their size and a directory");
-    return open_sweep(out, opts, false);
+    covey_sweep_opts opts;
+    if (!out)
+        return sweep_fail(COVEY_EINVAL, "covey_sweep_resume: out is NULL");
+    *out = NULL;
+    if (!take_opts(&opts, given, "covey_sweep_resume"))
+        return COVEY_EINVAL;
+    if (!opts.dir)
+        return sweep_fail(COVEY_EINVAL, "covey_sweep_resume: no directory; set opts.dir to the sweep's");
+    return open_sweep(out, &opts, false);
 }
 
 covey_status covey_sweep_look(covey_sweep **out, const char *dir)
 {
     covey_sweep_opts opts = {.size = sizeof opts, .dir = dir};
-    if (!out || !dir)
-        return sweep_fail(COVEY_EINVAL, "covey_sweep_look: NULL");
+    if (!out)
+        return sweep_fail(COVEY_EINVAL, "covey_sweep_look: out is NULL");
+    *out = NULL;
+    if (!dir)
+        return sweep_fail(COVEY_EINVAL, "covey_sweep_look: no directory");
     return open_sweep(out, &opts, true);
 }
 
@@ -435,13 +467,17 @@ static covey_trial_state public_state(enum trial_state state)
     return states[state];
 }
 
-uint32_t covey_sweep_count(covey_sweep *s) { return s ? controller_count(s->controller) : 0; }
+/* Warnings about the file come before there is a controller: then there are no trials. */
+uint32_t covey_sweep_count(covey_sweep *s) { return s && s->controller ? controller_count(s->controller) : 0; }
 
 covey_status covey_sweep_trial(covey_sweep *s, uint32_t trial, covey_trial_info *out)
 {
-    const struct trial *t = s && out ? controller_trial(s->controller, trial) : NULL;
-    if (!t)
-        return sweep_fail(COVEY_EINVAL, "there is no trial %u", trial);
+    if (!s || !out)
+        return sweep_fail(COVEY_EINVAL, "covey_sweep_trial: %s is NULL", s ? "out" : "the sweep");
+    uint32_t count = covey_sweep_count(s);
+    if (trial >= count)
+        return sweep_fail(COVEY_EINVAL, "there is no trial %u; there are %u, from 0 on", trial, count);
+    const struct trial *t = controller_trial(s->controller, trial);
     const char *params = sweep_params(s, t);
     if (!params)
         return sweep_fail(COVEY_ENOMEM, "out of memory");
@@ -455,9 +491,11 @@ covey_status covey_sweep_trial(covey_sweep *s, uint32_t trial, covey_trial_info 
 
 covey_status covey_sweep_best(covey_sweep *s, covey_trial_info *out)
 {
-    const struct trial *t = s ? controller_best(s->controller) : NULL;
+    if (!s || !out)
+        return sweep_fail(COVEY_EINVAL, "covey_sweep_best: %s is NULL", s ? "out" : "the sweep");
+    const struct trial *t = s->controller ? controller_best(s->controller) : NULL;
     if (!t)
-        return sweep_fail(s ? COVEY_EAGAIN : COVEY_EINVAL, "no trial has reported a value yet");
+        return sweep_fail(COVEY_EAGAIN, "no trial has reported a value yet");
     return covey_sweep_trial(s, t->number, out);
 }
 

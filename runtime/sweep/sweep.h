@@ -60,6 +60,10 @@ struct sweep_answer {
 void sweep_report(covey_sweep *s, uint32_t trial, int64_t step, const char *json, size_t size,
                   struct sweep_answer *out);
 
+/* trial.c */
+/* COVEY_EUNKNOWN with covey_sweep_error(): this program has no COVEY_TRIAL of that name. */
+covey_status trial_find(const char *name);
+
 /* launch.c */
 /* Make the directory of @order's trial, with its parameters and, where it clones another
  * trial, that one's checkpoint.  False with covey_sweep_error(). */

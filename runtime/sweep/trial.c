@@ -1,4 +1,5 @@
-/* trial.c - inside a trial that is a C function: its parameters and reports. */
+/* trial.c - trials that are C functions: which there are, and, inside of one, its
+ * parameters and reports. */
 #include "covey/sweep.h"
 
 #include <json-c/json.h>
@@ -6,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sweep/text.h"
+#include "sweep/nearest.h"
+#include "sweep/sweep.h"
+
+#define NAMES_MAX 64            /* of trials that somebody who mistyped one may have meant */
 
 struct covey_trial {
     covey_ctx *ctx;
@@ -17,8 +21,38 @@ struct covey_trial {
     const char *dir;
     char *checkpoint;                   /* owned */
     bool stopped;
-    char why[256];                      /* of the first misuse; "" */
+    char why[256];                      /* of the first misuse, which fails the trial; "" */
 };
+
+/* ---- which there are -------------------------------------------------------------- */
+
+static covey_trial_def *registered;     /* before main, one thread */
+
+void covey_trial_register(covey_trial_def *def)
+{
+    def->next = registered;
+    registered = def;
+}
+
+covey_status trial_find(const char *name)
+{
+    const char *names[NAMES_MAX + 1] = {NULL};
+    size_t count = 0;
+    for (const covey_trial_def *def = registered; def; def = def->next) {
+        if (strcmp(def->name, name) == 0)
+            return COVEY_OK;
+        if (count < NAMES_MAX)
+            names[count++] = def->name;
+    }
+    if (count == 0)
+        return sweep_fail(COVEY_EUNKNOWN, "the trial \"%s\" is in another program: this one has no COVEY_TRIAL; run "
+                          "the sweep from the program that has it", name);
+    const char *near = nearest_word(name, names);
+    return sweep_fail(COVEY_EUNKNOWN, "this program has no COVEY_TRIAL \"%s\"; %s %s%s", name,
+                      near ? "did you mean" : "it has", near ? near : names[0], near ? "?" : count > 1 ? " and more" : "");
+}
+
+/* ---- its life ---------------------------------------------------------------------- */
 
 static bool begin(covey_trial *t)
 {
@@ -75,8 +109,8 @@ static struct json_object *look_up(struct json_object *in, const char *name)
 
 static struct json_object *find(covey_trial *t, const char *name, const char *wanted)
 {
-    struct json_object *v = name ? look_up(t->params, name) : NULL;
-    if (!v && !t->why[0])
+    struct json_object *v = t && name ? look_up(t->params, name) : NULL;
+    if (!v && t && !t->why[0])
         snprintf(t->why, sizeof t->why, "trial %u has no parameter \"%s\", of which it wants %s", t->number,
                  name ? name : "NULL", wanted);
     return v;
@@ -131,30 +165,50 @@ const char *covey_trial_str(covey_trial *t, const char *name)
     return v ? json_object_get_string(v) : NULL;
 }
 
-bool covey_trial_has(covey_trial *t, const char *name) { return name && look_up(t->params, name); }
+bool covey_trial_has(covey_trial *t, const char *name) { return t && name && look_up(t->params, name); }
 const char *covey_trial_params(covey_trial *t)
 {
-    return json_object_to_json_string_ext(t->params, JSON_C_TO_STRING_PLAIN);
+    return t ? json_object_to_json_string_ext(t->params, JSON_C_TO_STRING_PLAIN) : NULL;
 }
-uint32_t covey_trial_number(covey_trial *t) { return t->number; }
-const char *covey_trial_dir(covey_trial *t) { return t->dir; }
-const char *covey_trial_checkpoint_dir(covey_trial *t) { return t->checkpoint; }
-int64_t covey_trial_resource(covey_trial *t) { return t->resource; }
-covey_ctx *covey_trial_ctx(covey_trial *t) { return t->ctx; }
+uint32_t covey_trial_number(covey_trial *t) { return t ? t->number : 0; }
+const char *covey_trial_dir(covey_trial *t) { return t ? t->dir : NULL; }
+const char *covey_trial_checkpoint_dir(covey_trial *t) { return t ? t->checkpoint : NULL; }
+int64_t covey_trial_resource(covey_trial *t) { return t ? t->resource : 0; }
+covey_ctx *covey_trial_ctx(covey_trial *t) { return t ? t->ctx : NULL; }
 
 /* ---- reports -------------------------------------------------------------------------- */
+
+/* The answer is the sweep's own text: {"stop":false,"error":"why"}; in a string, quotes
+ * are escaped. */
+static covey_status read_answer(covey_trial *t, const char *answer, size_t size)
+{
+    struct json_object *error = NULL;
+    if (memmem(answer, size, "\"stop\":true", 11))
+        return COVEY_ECANCELLED;
+    if (!memmem(answer, size, "\"error\":", 8))
+        return COVEY_OK;
+    struct json_tokener *tokener = json_tokener_new();
+    struct json_object *whole = tokener ? json_tokener_parse_ex(tokener, answer, (int)size) : NULL;
+    bool found = json_object_object_get_ex(whole, "error", &error);
+    covey_status status = sweep_fail(COVEY_EPROTO, "a report of trial %u is refused: %s", t->number,
+                                     found ? json_object_get_string(error) : "no reason is known");
+    json_object_put(whole);
+    if (tokener)
+        json_tokener_free(tokener);
+    return status;
+}
 
 covey_status covey_trial_report_json(covey_trial *t, const char *report)
 {
     const void *answer;
     size_t size;
-    if (!report)
-        return COVEY_EINVAL;
+    if (!t || !report)
+        return sweep_fail(COVEY_EINVAL, "covey_trial_report_json: %s is NULL", t ? "the report" : "the trial");
     covey_status status = covey_ask(t->ctx, report, strlen(report), -1, &answer, &size);
-    if (status == COVEY_OK && size > 0 && memmem(answer, size, "\"stop\":true", 11))
-        status = COVEY_ECANCELLED;
-    else if (status == COVEY_OK && memmem(answer, size, "\"error\"", 7) && !t->why[0])
-        snprintf(t->why, sizeof t->why, "a report was refused: %.*s", (int)size, (const char *)answer);
+    if (status == COVEY_OK)
+        status = read_answer(t, answer, size);
+    else if (status != COVEY_ECANCELLED)
+        sweep_fail(status, "%s", covey_error());
     t->stopped |= status == COVEY_ECANCELLED;
     return status;
 }
