@@ -60,13 +60,18 @@ TOOL_SRC := $(addprefix tools/,args.c argv.c bench.c bench_life.c bench_object.c
     cmd_list.c cmd_logs.c cmd_private.c cmd_report.c cmd_run.c cmd_start.c cmd_status.c cmd_stop.c \
     cmd_sweep.c cmd_sweep_init.c cmd_sweep_run.c cmd_sweep_simulate.c launch.c listing.c query.c)
 
-EXAMPLES := command fashion_grid hello nested own_loop pi progress retries word_count
+EXAMPLES := command fashion_grid fashion_mnist/train hello nested own_loop pi progress retries word_count
 # A minute of arithmetic, in which a sanitizer learns nothing.
 EXAMPLES_LONG := fashion_grid
+# Trials of a sweep, which a script tests.
+EXAMPLES_SWEPT := fashion_mnist/train
 # Of those that are more than one file, the other files; and the libraries.
-EXAMPLE_PARTS := fashion_data fashion_tasks mlp
-EXAMPLE_PARTS_fashion_grid := fashion_data fashion_tasks mlp
+FASHION := $(addprefix fashion_mnist/,fashion_data mlp trainer)
+EXAMPLE_PARTS := $(FASHION) fashion_mnist/checkpoint fashion_tasks
+EXAMPLE_PARTS_fashion_grid := $(FASHION) fashion_tasks
+EXAMPLE_PARTS_fashion_mnist/train := $(FASHION) fashion_mnist/checkpoint
 EXAMPLE_LIBS_fashion_grid = $(LIBS_BLAS) $(LIBS_Z) -lm
+EXAMPLE_LIBS_fashion_mnist/train = $(EXAMPLE_LIBS_fashion_grid)
 EXAMPLE_LIBS_own_loop = $(LIBS_UV)
 EXAMPLE_LIBS_sweep = -lcovey-sweep
 
@@ -237,7 +242,7 @@ $(EXAMPLE_BIN): $(OUT)/examples/%: $$(call example_objects,$$*) $(SHARED) $(SWEE
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $(call example_objects,$*) -L$(OUT) $(EXAMPLE_LIBS_$*) -lcovey \
-	    '-Wl,-rpath,$$ORIGIN/..' -lm -o $@
+	    '-Wl,-rpath,$$ORIGIN/..$(if $(findstring /,$*),/..)' -lm -o $@
 
 $(CLUSTER_BIN): $(OUT)/tests/cluster/%: $(OBJ)/tests/cluster/%.o $(SHARED) $(SWEEP_SHARED)
 	@mkdir -p $(@D)
@@ -302,8 +307,8 @@ TEST_ENV += TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp:history_size=4
 TESTS_UNIT := $(UNIT:%=$(OUT)/tests/unit/test_%)
 TESTS_SIM := $(if $(SIM),'plain:$(OUT)/tests/sim --seeds $(SEEDS)')
 TESTS_FUZZ := $(foreach f,$(FUZZ),'$(OUT)/tests/replay_$(f) tests/fuzz/corpus/$(f)')
-TESTS_EXAMPLES := $(patsubst %,plain:$(OUT)/examples/%,$(if $(filter release,$(VARIANT)), \
-    $(EXAMPLES),$(filter-out $(EXAMPLES_LONG),$(EXAMPLES))))
+TESTS_EXAMPLES := $(patsubst %,plain:$(OUT)/examples/%,$(filter-out $(EXAMPLES_SWEPT) \
+    $(if $(filter release,$(VARIANT)),,$(EXAMPLES_LONG)),$(EXAMPLES)))
 TESTS_CLUSTER := $(CLUSTER_TESTS:%=tests/cluster/test_%.sh) \
     $(CLUSTER_CHECKS:%=$(OUT)/tests/cluster/%)
 TESTS_RELEASE := $(CLUSTER_TESTS_RELEASE:%=tests/cluster/test_%.sh)

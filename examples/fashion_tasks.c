@@ -12,8 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "fashion_data.h"
-#include "mlp.h"
+#include "fashion_mnist/trainer.h"
 
 #define MEASURE_BATCH 256u
 
@@ -41,84 +40,40 @@ bool fashion_put(covey *c, covey_ref *out, char *why, size_t why_size)
     return false;
 }
 
-static void shuffle(uint32_t *picks, uint32_t n, uint64_t *random)
-{
-    for (uint32_t i = n - 1; i > 0; i--) {
-        *random = *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-        uint32_t k = (uint32_t)((*random >> 32) % (i + 1)), pick = picks[i];
-        picks[i] = picks[k];
-        picks[k] = pick;
-    }
-}
+/* Ends early when the task is cancelled. */
+static bool is_cancelled(void *ctx) { return covey_cancelled(ctx); }
 
-static double measure(const struct mlp *m, struct mlp_work *work, const struct fashion *data,
-                      uint32_t from, uint32_t n)
+static covey_status train(covey_ctx *ctx, struct trainer *t, float rate, unsigned epochs)
 {
-    return mlp_accuracy(m, work, fashion_images(data) + (size_t)from * FASHION_PIXELS,
-                        fashion_labels(data) + from, n);
-}
-
-struct trainer {
-    const struct fashion *data;
-    struct mlp *m;              /* owned, as are the next two */
-    struct mlp_work *work;
-    uint32_t *picks;            /* the training images, in the order of this epoch */
-    uint32_t train, batch;
-    float rate;
-    uint64_t random;
-};
-
-/* One pass over all training images; ends early when the task is cancelled. */
-static void train_epoch(covey_ctx *ctx, struct trainer *t)
-{
-    shuffle(t->picks, t->train, &t->random);
-    for (uint32_t at = 0; at + t->batch <= t->train && !covey_cancelled(ctx); at += t->batch)
-        mlp_step(t->m, t->work, fashion_images(t->data), fashion_labels(t->data),
-                 t->picks + at, t->batch, t->rate);
-}
-
-static covey_status train(covey_ctx *ctx, struct trainer *t, uint32_t hidden, unsigned epochs)
-{
-    if (!t->m || !t->work || !t->picks)
-        return covey_fail(ctx, 1, "no memory for %u hidden units", hidden);
-    mlp_init(t->m, hidden, t->random);
-    for (uint32_t i = 0; i < t->train; i++)
-        t->picks[i] = i;
+    const struct mlp_rule rule = {.rate = rate};
     struct fashion_report report = {0};
     while (report.epoch < epochs) {
-        train_epoch(ctx, t);
-        report.accuracy = measure(t->m, t->work, t->data, t->train, FASHION_VALID);
-        report.epoch++;
+        trainer_epoch(t, ++report.epoch, &rule, is_cancelled, ctx);
+        report.accuracy = trainer_accuracy(t);
         covey_status status = covey_post(ctx, &report, sizeof report);
         if (status != COVEY_OK)
             return covey_fail(ctx, 2, "epoch %u: %s", report.epoch, covey_strerror(status));
     }
     covey_status status = covey_return_f64(ctx, report.accuracy);
-    return status == COVEY_OK ? covey_return_bytes(ctx, t->m, mlp_bytes(hidden)) : status;
+    return status == COVEY_OK ? covey_return_bytes(ctx, t->m, mlp_bytes(t->m->shape)) : status;
 }
 
 COVEY_TASK(fashion_train, "bytes f64 u64 u64 u64 -> f64 bytes")
 {
     size_t size;
+    struct trainer t;
     const struct fashion *data = covey_arg_bytes(ctx, 0, &size);
     uint64_t hidden = covey_arg_u64(ctx, 2), batch = covey_arg_u64(ctx, 3);
-    if (!data || size < sizeof *data || size != fashion_bytes(data) || data->train <= FASHION_VALID)
+    if (!data || size < sizeof *data || size != fashion_bytes(data))
         return covey_fail(ctx, 3, "%zu bytes are not the data", size);
-    uint32_t n = data->train - FASHION_VALID;
-    if (hidden < 1 || hidden > MLP_HIDDEN_MAX || batch < 1 || batch > n)
+    if (hidden > MLP_WIDTH_MAX || batch > UINT32_MAX)
         return covey_fail(ctx, 4, "no network has these sizes");
-    uint32_t room = batch > MEASURE_BATCH ? (uint32_t)batch : MEASURE_BATCH;
-    struct trainer t = {
-        .data = data, .train = n, .batch = (uint32_t)batch, .random = 1,
-        .rate = (float)covey_arg_f64(ctx, 1),
-        .m = malloc(mlp_bytes((uint32_t)hidden)),
-        .work = mlp_work_new((uint32_t)hidden, room),
-        .picks = malloc(n * sizeof *t.picks),
-    };
-    covey_status status = train(ctx, &t, (uint32_t)hidden, (unsigned)covey_arg_u64(ctx, 4));
-    free(t.picks);
-    free(t.work);
-    free(t.m);
+    covey_status status;
+    if (trainer_init(&t, data, FASHION_VALID, (struct mlp_shape){(uint32_t)hidden, 1}, (uint32_t)batch, 1))
+        status = train(ctx, &t, (float)covey_arg_f64(ctx, 1), (unsigned)covey_arg_u64(ctx, 4));
+    else
+        status = covey_fail(ctx, 1, "no memory for %u hidden units, or no such batch", (unsigned)hidden);
+    trainer_fini(&t);
     return status;
 }
 
@@ -128,12 +83,13 @@ COVEY_TASK(fashion_test, "bytes bytes -> f64")
     const struct fashion *data = covey_arg_bytes(ctx, 0, &size);
     const struct mlp *m = covey_arg_bytes(ctx, 1, &model_size);
     if (!data || !m || size < sizeof *data || size != fashion_bytes(data)
-        || model_size < sizeof *m || m->hidden > MLP_HIDDEN_MAX || model_size != mlp_bytes(m->hidden))
+        || model_size < sizeof *m || !mlp_shape_ok(m->shape) || model_size != mlp_bytes(m->shape))
         return covey_fail(ctx, 3, "these are not the data and a network");
-    struct mlp_work *work = mlp_work_new(m->hidden, MEASURE_BATCH);
+    struct mlp_work *work = mlp_work_new(m->shape, MEASURE_BATCH);
     if (!work)
-        return covey_fail(ctx, 1, "no memory for %u hidden units", m->hidden);
-    double accuracy = measure(m, work, data, data->train, data->test);
+        return covey_fail(ctx, 1, "no memory for %u hidden units", m->shape.width);
+    double accuracy = mlp_accuracy(m, work, fashion_images(data) + (size_t)data->train * FASHION_PIXELS,
+                                   fashion_labels(data) + data->train, data->test);
     free(work);
     return covey_return_f64(ctx, accuracy);
 }

@@ -39,7 +39,8 @@ static inline size_t fashion_bytes(const struct fashion *f)
 /* Read the counts from the files in @dir to *@out (its header only).  False:
  * @why tells which file is missing or wrong. */
 bool fashion_open(const char *dir, struct fashion *out, char *why, size_t why_size);
-/* Fill @to, fashion_bytes(@header) of memory.  False as above. */
+/* Fill @to, fashion_bytes(@header) of memory.  Where @header asks for fewer images than there
+ * are, these are the first ones.  False as above. */
 bool fashion_read(const char *dir, const struct fashion *header, struct fashion *to,
                   char *why, size_t why_size);
 
