@@ -87,7 +87,7 @@ SIM := machine main net process program world
 FUZZ := frame help lines sweep_file value wire
 # With real processes: scripts, the programs that they run, and programs that
 # are tests themselves.
-CLUSTER_TESTS := cli lists logs sweep stop wandb
+CLUSTER_TESTS := cli lists logs sweep sweep_fashion stop wandb
 CLUSTER_PROGRAMS := commander printer talker
 CLUSTER_CHECKS := api_misuse api_use bad_code command_use kill9 message_use sweep_c task_env
 CHECK_LIBS_sweep_c = -lcovey-sweep
@@ -177,7 +177,7 @@ REPLAY_BIN := $(FUZZ:%=$(OUT)/tests/replay_%)
 FUZZ_BIN := $(FUZZ:%=$(OUT)/fuzz_%)
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps run test test-all test-built asan tsan fuzz lint tidy bench sim install \
+.PHONY: all help deps run test test-all test-built test-torch asan tsan fuzz lint tidy bench sim install \
     uninstall clean examples unit
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -287,11 +287,9 @@ $(RUN_TESTS): tools/run-tests.c
 deps: ## install what is missing (apt-get, as root or by sudo)
 	@tools/install-deps
 
-run: deps ## start a cluster, train networks on Fashion-MNIST as tasks, stop it
+run: deps ## search the best network for Fashion-MNIST; RUN=pi: run that example
 	@$(MAKE) --no-print-directory all
-	$(OUT)/covey run $(OUT)/examples/$(RUN)
-
-RUN ?= fashion_grid
+	$(OUT)/covey $(if $(RUN),run $(OUT)/examples/$(RUN),sweep run examples/fashion_mnist/sweep.yaml)
 
 bench: all ## measure this machine
 	$(COMMAND) bench
@@ -323,6 +321,11 @@ test: deps ## install what is missing, build, run all tests
 
 test-built: all $(UNIT_BIN) $(SIM_BIN) $(REPLAY_BIN) $(CLUSTER_BIN) $(RUN_TESTS)
 	@$(TEST_ENV) $(RUN_TESTS) -t $(TEST_SECONDS) $(TESTS)
+
+test-torch: deps ## sweep a trainer in PyTorch (installs Debian's python3-torch)
+	@tools/install-deps --torch
+	@$(MAKE) --no-print-directory all $(RUN_TESTS)
+	@$(TEST_ENV) $(RUN_TESTS) -t 600 tests/cluster/test_torch.sh
 
 asan tsan: ## tests under AddressSanitizer with UBSan; under ThreadSanitizer
 	@tools/install-deps --check

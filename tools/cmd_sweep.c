@@ -87,8 +87,27 @@ void sweep_print_best(covey_sweep *s)
     }
 }
 
+/* Against running all trials as long as those that ran to the end. */
+static void print_savings(const struct controller *c)
+{
+    int64_t longest = 0, steps = 0, trials = 0;
+    for (uint32_t i = 0; i < controller_count(c); i++) {
+        const struct trial *t = controller_trial(c, i);
+        bool complete = t->state == TRIAL_COMPLETE;
+        if (!complete && t->state != TRIAL_STOPPED && t->state != TRIAL_PAUSED)
+            continue;
+        longest = complete && t->step > longest ? t->step : longest;
+        steps += t->step;
+        trials++;
+    }
+    if (steps < longest * trials)
+        printf("early stopping: %lld steps instead of the %lld of all trials run to the end: %.0f %% saved\n",
+               (long long)steps, (long long)(longest * trials), 100 * (1 - (double)steps / (double)(longest * trials)));
+}
+
 void sweep_print_summary(covey_sweep *s)
 {
+    char report[SWEEP_PATH_MAX + 16];
     const struct controller *c = s->controller;
     printf("%u trials: %u complete, %u stopped early, %u paused, %u failed", controller_count(c),
            controller_in_state(c, TRIAL_COMPLETE), controller_in_state(c, TRIAL_STOPPED),
@@ -97,12 +116,12 @@ void sweep_print_summary(covey_sweep *s)
                     controller_in_state(c, TRIAL_ENDING);
     if (left)
         printf(", %u running or to run again", left);
-    int64_t most = s->spec->scheduler.max_iter * (int64_t)controller_count(c);
-    if (most > 0 && controller_steps(c) > 0)
-        printf("; %lld of %lld steps, %.0f %% saved", (long long)controller_steps(c), (long long)most,
-               100 * (1 - (double)controller_steps(c) / (double)most));
     printf("\n");
+    print_savings(c);
     sweep_print_best(s);
+    snprintf(report, sizeof report, "%s/report.html", s->dir);
+    if (access(report, R_OK) == 0)
+        printf("report: %s\n", report);
 }
 
 static int best(const struct cli *cli, const struct sweep_cmd *cmd)
