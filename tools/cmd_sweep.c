@@ -107,7 +107,6 @@ static void print_savings(const struct controller *c)
 
 void sweep_print_summary(covey_sweep *s)
 {
-    char report[SWEEP_PATH_MAX + 16];
     const struct controller *c = s->controller;
     printf("%u trials: %u complete, %u stopped early, %u paused, %u failed", controller_count(c),
            controller_in_state(c, TRIAL_COMPLETE), controller_in_state(c, TRIAL_STOPPED),
@@ -119,9 +118,6 @@ void sweep_print_summary(covey_sweep *s)
     printf("\n");
     print_savings(c);
     sweep_print_best(s);
-    snprintf(report, sizeof report, "%s/report.html", s->dir);
-    if (access(report, R_OK) == 0)
-        printf("report: %s\n", report);
 }
 
 static int best(const struct cli *cli, const struct sweep_cmd *cmd)

@@ -39,18 +39,18 @@ mkdir checkpoint
 export COVEY_CHECKPOINT_DIR=$TMPDIR/checkpoint
 killed() # SIGNAL STATUS EPOCH: after that epoch
 {
-    "$train" "${few[@]}" --epochs=100000 >cut &
-    until_true grep -q "^epoch $3:" cut
+    "$train" "${few[@]}" --epochs=100000 >cut.out &
+    until_true grep -q "^epoch $3:" cut.out
     kill "-$1" $!
     wait $! 2>/dev/null
     [ $? -eq "$2" ]
 }
 t 'SIGTERM: it leaves with 143' killed TERM 143 5
 t 'kill -9' killed KILL 137 20
-begins_at() { tr -d : <cut | awk 'NR == 1 { exit !($2 >= 5) }'; }
+begins_at() { tr -d : <cut.out | awk 'NR == 1 { exit !($2 >= 5) }'; }
 t 'it had gone on from where it was' begins_at
 t 'kill -9 again' killed KILL 137 30
-as_whole() { awk '{ sub(":", "", $2); $2 += 0 } $2 <= 40 { print $1, $2 ":", $3, $4 }' cut | sort | comm -23 - whole; }
+as_whole() { awk '{ sub(":", "", $2); $2 += 0 } $2 <= 40 { print $1, $2 ":", $3, $4 }' cut.out | sort | comm -23 - whole; }
 t 'every epoch is as without' test -z "$(as_whole)"
 run "$train" --images=600 --width=32
 t 'a checkpoint of another network is refused' err_has 'no checkpoint of a network of this shape'
