@@ -37,10 +37,10 @@ NODE := daemon entrance family head_link keeper keeper_main log_map log_task log
     output packages pager starter zygotes
 HEAD := head record
 SWEEP := asha asha_promotion ask bands cdf command controller csv curves curves_sweep draft grid \
-    help help_run helpers hyperband jsonl lane launch median metrics parzen pbt plan points record \
-    record_db record_read record_sinks record_write replay report rng run rung sample scheduler \
-    search simulate sink sobol space spec spec_covey spec_param spec_point spec_reader sweep \
-    tbevent tensorboard text tpe trial value yaml yaml_scalar
+    help help_run helpers hyperband jsonl lane launch median metrics parzen pbt plan points \
+    record record_db record_read record_sinks record_write replay report rng run rung sample \
+    scheduler search simulate sink sobol space spec spec_covey spec_param spec_point spec_reader \
+    sweep tbevent tensorboard text tpe trial value yaml yaml_scalar
 
 # What a program links: no libuv, no SQLite, since loading them is most of a
 # worker's start.
@@ -56,11 +56,14 @@ DAEMON_SRC := $(BASE_DAEMON:%=runtime/base/%.c) $(CORE_DAEMON:%=runtime/core/%.c
 # covey_report(), for programs that a sweep starts, needs none of them: it is in libcovey.
 SWEEP_SRC := $(SWEEP:%=runtime/sweep/%.c)
 TOOL_SRC := $(addprefix tools/,args.c argv.c bench.c bench_life.c bench_object.c bench_task.c \
-    bench_zmq.c cli.c cluster.c cmd.c cmd_bench.c cmd_daemon.c cmd_doctor.c \
-    cmd_list.c cmd_logs.c cmd_private.c cmd_report.c cmd_run.c cmd_start.c cmd_status.c cmd_stop.c \
-    cmd_sweep.c cmd_sweep_init.c cmd_sweep_run.c cmd_sweep_simulate.c launch.c listing.c query.c)
+    bench_zmq.c cli.c cluster.c cmd.c cmd_bench.c cmd_daemon.c cmd_doctor.c cmd_list.c \
+    cmd_logs.c cmd_private.c cmd_report.c cmd_run.c cmd_start.c cmd_status.c cmd_stop.c \
+    cmd_sweep.c cmd_sweep_attach.c cmd_sweep_init.c cmd_sweep_run.c cmd_sweep_simulate.c \
+    launch.c listing.c query.c sweep_detach.c sweep_keys.c sweep_live.c sweep_screen.c \
+    sweep_term.c sweep_view.c)
 
-EXAMPLES := command fashion_grid fashion_mnist/train hello nested own_loop pi progress retries word_count
+EXAMPLES := command fashion_grid fashion_mnist/train hello nested own_loop pi progress retries \
+    word_count
 # A minute of arithmetic, in which a sanitizer learns nothing.
 EXAMPLES_LONG := fashion_grid
 # Trials of a sweep, which a script tests.
@@ -75,11 +78,12 @@ EXAMPLE_LIBS_fashion_mnist/train = $(EXAMPLE_LIBS_fashion_grid)
 EXAMPLE_LIBS_own_loop = $(LIBS_UV)
 EXAMPLE_LIBS_sweep = -lcovey-sweep
 
-UNIT := args budget buf database door exec exec_model extents head head_link head_process keeper link \
-    listing logs machine map mesh node node_lists node_model owner owner_lease owner_nomem \
+UNIT := args budget buf database door exec exec_model extents head head_link head_process keeper \
+    link listing logs machine map mesh node node_lists node_model owner owner_lease owner_nomem \
     owner_objects packages page places port record resources store store_nomem store_wants \
-    sweep_command sweep_help sweep_pbt sweep_record sweep_scheduler sweep_scheduler_model sweep_search \
-    sweep_simulate sweep_spec sweep_value sweep_yaml value wire wire_hostile zwatch zygote
+    sweep_command sweep_help sweep_pbt sweep_record sweep_scheduler sweep_scheduler_model \
+    sweep_search sweep_simulate sweep_spec sweep_value sweep_view sweep_yaml value wire \
+    wire_hostile zwatch zygote
 # These count on __wrap_malloc to let the n-th allocation fail.
 UNIT_WRAP := exec exec_model head link map mesh node_model owner_nomem store_nomem \
     sweep_scheduler_model sweep_search sweep_simulate
@@ -87,7 +91,7 @@ SIM := machine main net process program world
 FUZZ := frame help lines sweep_file value wire
 # With real processes: scripts, the programs that they run, and programs that
 # are tests themselves.
-CLUSTER_TESTS := cli lists logs sweep sweep_fashion stop wandb
+CLUSTER_TESTS := cli lists logs stop sweep sweep_fashion wandb
 CLUSTER_PROGRAMS := commander printer talker
 CLUSTER_CHECKS := api_misuse api_use bad_code command_use kill9 message_use sweep_c task_env
 CHECK_LIBS_sweep_c = -lcovey-sweep

@@ -73,7 +73,16 @@ void sweep_print_best(covey_sweep *s)
     const struct trial *t = controller_best(s->controller);
     if (!t)
         return;
+    struct text params = TEXT_NONE;
+    sweep_put_params(s, t, &params);
     printf("best: %s %.6g at step %lld, trial %u\n", s->spec->metric.name, t->best, (long long)t->best_step, t->number);
+    for (const char *line = text_get(&params); line && *line; line += strcspn(line, "\n") + 1)
+        printf("  %.*s\n", (int)strcspn(line, "\n"), line);
+    text_fini(&params);
+}
+
+void sweep_put_params(covey_sweep *s, const struct trial *t, struct text *out)
+{
     for (size_t i = 0; i < s->spec->space.count; i++) {
         struct value v;
         struct text text = TEXT_NONE;
@@ -81,7 +90,10 @@ void sweep_print_best(covey_sweep *s)
         if (!space_is_active(&s->spec->space, t->x, i) || !param_value(p, t->x[i], &v))
             continue;
         value_print_python(&text, &v);
-        printf("  %s = %s\n", p->name, text_get(&text) ? text_get(&text) : "");
+        text_printf(out, "%s = ", p->name);
+        for (const char *c = text_get(&text); c && *c; c++)
+            text_add(out, *c == '\n' ? " " : c, 1);
+        text_puts(out, "\n");
         text_fini(&text);
         value_fini(&v);
     }
@@ -111,6 +123,8 @@ void sweep_print_summary(covey_sweep *s)
     printf("%u trials: %u complete, %u stopped early, %u paused, %u failed", controller_count(c),
            controller_in_state(c, TRIAL_COMPLETE), controller_in_state(c, TRIAL_STOPPED),
            controller_in_state(c, TRIAL_PAUSED), controller_in_state(c, TRIAL_FAILED));
+    if (controller_in_state(c, TRIAL_CANCELLED))
+        printf(", %u cancelled", controller_in_state(c, TRIAL_CANCELLED));
     uint32_t left = controller_in_state(c, TRIAL_RUNNING) + controller_in_state(c, TRIAL_WAITING) +
                     controller_in_state(c, TRIAL_ENDING);
     if (left)
@@ -298,24 +312,33 @@ static int tell(const struct cli *cli, const struct sweep_cmd *cmd)
 }
 
 /* The runner's pid stands in DIR/runner.pid, and is only used while DIR/lock is held. */
-static int stop(const struct cli *cli, const struct sweep_cmd *cmd)
+int sweep_cmd_runner(const char *dir, int *pid)
 {
     char path[4096];
-    int pid = 0;
-    snprintf(path, sizeof path, "%s/lock", cmd->word);
+    *pid = 0;
+    snprintf(path, sizeof path, "%s/lock", dir);
     int lock = open(path, O_RDONLY | O_CLOEXEC);
     if (lock < 0)
-        return cli_fail(cli, STATUS_USAGE, NULL, "no sweep in %s: %s", cmd->word, strerror(errno));
-    bool free = flock(lock, LOCK_EX | LOCK_NB) == 0;
+        return -1;
+    bool is_free = flock(lock, LOCK_SH | LOCK_NB) == 0;
     close(lock);
-    snprintf(path, sizeof path, "%s/runner.pid", cmd->word);
-    FILE *f = free ? NULL : fopen(path, "re");
-    bool found = f && fscanf(f, "%d", &pid) == 1 && pid > 1;
+    snprintf(path, sizeof path, "%s/runner.pid", dir);
+    FILE *f = is_free ? NULL : fopen(path, "re");
+    if (f && (fscanf(f, "%d", pid) != 1 || *pid <= 1))
+        *pid = 0;
     if (f)
         fclose(f);
-    if (!found || kill(pid, SIGINT) != 0)
+    return !is_free;
+}
+
+static int stop(const struct cli *cli, const struct sweep_cmd *cmd)
+{
+    int pid;
+    if (sweep_cmd_runner(cmd->word, &pid) < 0)
+        return cli_fail(cli, STATUS_USAGE, NULL, "no sweep in %s: %s", cmd->word, strerror(errno));
+    if (pid == 0 || kill(pid, SIGINT) != 0)
         return cli_fail(cli, STATUS_WORK, NULL, "nobody runs the sweep in %s", cmd->word);
-    cli_say(cli, "its running trials save their checkpoints; `covey sweep resume %s` goes on", cmd->word);
+    cli_say(cli, "its running trials save their checkpoints; `covey sweep resume %s` goes on\n", cmd->word);
     return STATUS_OK;
 }
 
@@ -328,6 +351,7 @@ static const struct action {
 } actions[] = {
     {"run", "FILE.yaml", sweep_cmd_run, false},   {"resume", "DIR", sweep_cmd_resume, false},
     {"show", "DIR", show, false},                 {"best", "DIR", best, false},
+    {"attach", "DIR", sweep_cmd_attach, false},
     {"stop", "DIR", stop, false},                 {"preview", "FILE.yaml", preview, false},
     {"create", "FILE.yaml", create, false},       {"ask", "DIR", ask, false},
     {"tell", "DIR", tell, true},                  {"simulate", "FILE.yaml", sweep_cmd_simulate, false},
@@ -377,6 +401,7 @@ int cmd_sweep(struct cli *cli, int argc, char **argv)
         {"curves", 0, ARG_TEXT, &cmd.curves, "FILE", "simulate: a CSV file, or the DIR of a sweep"},
         {"scheduler", 0, ARG_TEXT, &cmd.scheduler, "LIST", "simulate: compare these, such as asha,hyperband"},
         {"output", 'o', ARG_TEXT, &cmd.output, "FILE", "init: the file to make (default sweep.yaml, which is shown too)"},
+        {"detach", 0, ARG_FLAG, &cmd.detach, NULL, "run, resume: in the background; attach shows it"},
         {"json", 0, ARG_FLAG, &cmd.json, NULL, "for programs, one object a line"},
         {0},
     };

@@ -4,6 +4,9 @@
 
 #include "cmd.h"
 #include "covey/sweep.h"
+#include "sweep/text.h"
+
+struct trial;
 
 /* The command line, read. */
 struct sweep_cmd {
@@ -13,7 +16,7 @@ struct sweep_cmd {
     const char *dir, *curves, *scheduler, *output;
     uint64_t parallel, count, trial, step, seed;
     struct arg_list set;
-    bool done, failed, json;
+    bool done, failed, json, detach;
 };
 covey_sweep_opts sweep_cmd_opts(const struct sweep_cmd *cmd);
 
@@ -21,10 +24,18 @@ int sweep_cmd_run(const struct cli *cli, const struct sweep_cmd *cmd);
 int sweep_cmd_resume(const struct cli *cli, const struct sweep_cmd *cmd);
 int sweep_cmd_simulate(const struct cli *cli, const struct sweep_cmd *cmd);
 int sweep_cmd_init(const struct cli *cli, const struct sweep_cmd *cmd);
+int sweep_cmd_attach(const struct cli *cli, const struct sweep_cmd *cmd);
+/* Say how covey_sweep_run() ended, if not well; the exit status. */
+int sweep_cmd_ended(const struct cli *cli, covey_status status, const char *why);
 /* covey_sweep_error() on standard error; the exit status. */
 int sweep_cmd_fail(const struct cli *cli, covey_status status);
+/* Does a process run the sweep in @dir?  Its number in *@pid, 0 where that is not known.
+ * -1 with errno: there is no sweep. */
+int sweep_cmd_runner(const char *dir, int *pid);
 /* How it stands, and the best trial with its parameters, on standard output. */
 void sweep_print_summary(covey_sweep *sweep);
 void sweep_print_best(covey_sweep *sweep);
+/* "NAME = VALUE" lines of the parameters that are active. */
+void sweep_put_params(covey_sweep *sweep, const struct trial *trial, struct text *out);
 
 #endif

@@ -23,6 +23,7 @@ struct controller {
     uint32_t best;              /* UINT32_MAX: to be looked for */
     uint32_t failed_runs;
     uint64_t values;            /* reports that had the metric, of all trials */
+    uint64_t reports;           /* that are recorded */
     int64_t steps;
 };
 
@@ -339,6 +340,7 @@ enum controller_answer controller_report(struct controller *c, uint32_t trial, i
     if (repeats)
         return t->state == TRIAL_ENDING ? REPORT_ENDING : REPORT_SEEN;
     *step_out = step;
+    c->reports++;
     c->steps += step - t->step;
     t->step = step;
     enum scheduler_verdict verdict = SCHEDULER_GO;
@@ -424,7 +426,8 @@ static void apply_end(struct controller *c, struct trial *t, enum record_fate fa
         t->failures++;
         c->failed_runs++;
     }
-    t->ran_ms += now_ms > t->run_started_ms ? now_ms - t->run_started_ms : 0;
+    if (is_alive(t))
+        t->ran_ms += now_ms > t->run_started_ms ? now_ms - t->run_started_ms : 0;
     t->ended_ms = now_ms;
     free(t->why);
     t->why = why ? strdup(why) : NULL;
@@ -448,6 +451,15 @@ enum record_fate controller_end(struct controller *c, uint32_t trial, int status
     enum record_fate fate = choose_fate(c, t, status, interrupted);
     apply_end(c, t, fate, why, now_ms);
     return fate;
+}
+
+bool controller_cancel(struct controller *c, uint32_t trial, const char *why, int64_t now_ms)
+{
+    struct trial *t = trial_at(c, trial);
+    if (!t || trial_is_over(t->state))
+        return false;
+    apply_end(c, t, FATE_CANCELLED, why, now_ms);
+    return true;
 }
 
 /* ---- the record, again ------------------------------------------------------------------- */
@@ -518,7 +530,8 @@ bool controller_play(struct controller *c, const struct record_event *e, char *w
     if (e->kind == RECORD_START)
         return play_started(c, e, why, why_size);
     struct trial *t = trial_at(c, e->trial);
-    if (!t || !is_alive(t))
+    bool cancels = t && e->kind == RECORD_END && e->end.fate == FATE_CANCELLED && !trial_is_over(t->state);
+    if (!cancels && (!t || !is_alive(t)))
         return misfit(e, e->kind == RECORD_REPORT ? "a report" : "an end", why, why_size);
     if (e->kind == RECORD_REPORT) {
         int64_t step;
@@ -560,3 +573,5 @@ uint32_t controller_in_state(const struct controller *c, enum trial_state state)
 const struct scheduler *controller_scheduler(const struct controller *c) { return c->scheduler; }
 
 int64_t controller_steps(const struct controller *c) { return c->steps; }
+
+uint64_t controller_reports(const struct controller *c) { return c->reports; }

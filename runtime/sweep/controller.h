@@ -7,9 +7,10 @@
  * and tell, the C interface and tests in virtual time all stand on it.
  *
  *   new -> RUNNING <-> ENDING -> PAUSED    resumed by the scheduler
- *             |          |    -> COMPLETE, STOPPED, CANCELLED
+ *             |          |    -> COMPLETE, STOPPED
  *             |          +----> WAITING    interrupted: started again
  *             +--> COMPLETE, FAILED, or WAITING for a retry
+ *   RUNNING, ENDING, WAITING, PAUSED -> CANCELLED   by the user, at once
  *
  * What happened is recorded as record_events; controller_play() takes them back in the
  * same order and ends in the same state: rungs, counts, the search's
@@ -121,6 +122,11 @@ bool controller_tell_end(struct controller *c, uint32_t trial, enum scheduler_ve
 enum record_fate controller_end(struct controller *c, uint32_t trial, int status, bool interrupted,
                                 const char *why, int64_t now_ms);
 
+/* End a trial for good by the user's wish, whether it runs, waits or is paused.  What its
+ * process still reports is answered with stop; the caller ends that, records an end with
+ * FATE_CANCELLED, and calls controller_end() for it no more.  False: it is over. */
+bool controller_cancel(struct controller *c, uint32_t trial, const char *why, int64_t now_ms);
+
 /* Start no new trials; running and paused ones may go on, but for LIMIT_STORM,
  * LIMIT_TARGET, LIMIT_TIME and LIMIT_USER, where nothing starts. */
 void controller_limit(struct controller *c, enum controller_limit limit);
@@ -137,7 +143,8 @@ const struct trial *controller_trial(const struct controller *c, uint32_t number
 const struct trial *controller_best(struct controller *c);
 uint32_t controller_in_state(const struct controller *c, enum trial_state state);
 const struct scheduler *controller_scheduler(const struct controller *c);
-/* Steps that all trials have made. */
+/* Steps that all trials have made, and reports that count. */
 int64_t controller_steps(const struct controller *c);
+uint64_t controller_reports(const struct controller *c);
 
 #endif

@@ -114,6 +114,10 @@ char *record_meta(struct record *record, const char *key);
 int record_play(struct record *record, bool (*fn)(const struct record_event *event, void *arg), void *arg,
                 char *why, size_t why_size);
 
+/* Those from number @from on, for who has played what was before. */
+int record_play_from(struct record *record, uint64_t from, bool (*fn)(const struct record_event *event, void *arg),
+                     void *arg, char *why, size_t why_size);
+
 /* ---- looking at trials, for views and reports; each as record_play() ---------------- */
 
 struct record_trial {           /* borrowed until the callback returns */

@@ -180,7 +180,13 @@ static int told(struct record *r, int rc, char *why, size_t why_size)
 int record_play(struct record *r, bool (*fn)(const struct record_event *event, void *arg), void *arg,
                 char *why, size_t why_size)
 {
-    return told(r, record_read_events(r->reader, 1, fn, arg), why, why_size);
+    return record_play_from(r, 1, fn, arg, why, why_size);
+}
+
+int record_play_from(struct record *r, uint64_t from, bool (*fn)(const struct record_event *event, void *arg),
+                     void *arg, char *why, size_t why_size)
+{
+    return told(r, record_read_events(r->reader, from, fn, arg), why, why_size);
 }
 
 /* ---- looking ------------------------------------------------------------------------- */

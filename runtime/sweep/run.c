@@ -128,9 +128,10 @@ static void leave(struct slot *slot, int64_t grace_ms)
     (void)covey_cancel(slot->c, slot->ref, &opts);
 }
 
-static void tell_end(covey_sweep *s, const struct trial *t, enum record_fate fate, const char *why)
+void sweep_tell_end(covey_sweep *s, uint32_t trial, enum record_fate fate, const char *why)
 {
     char tail[TAIL_MAX] = "";
+    const struct trial *t = controller_trial(s->controller, trial);
     if (fate == FATE_FAILED || fate == FATE_RETRY) {
         launch_tail(s, t->number, tail, sizeof tail);
         sweep_say(s, "trial %u %s: %s%s%s", t->number, fate == FATE_RETRY ? "failed and runs again" : "failed",
@@ -170,12 +171,36 @@ static void on_settled(covey *c, covey_ref ref, covey_status status, void *arg)
     struct slot *slot = arg;
     covey_sweep *s = slot->s;
     struct run *run = s->run;
+    const struct trial *t = controller_trial(s->controller, slot->trial);
     int code = read_status(slot, status, why, sizeof why);
-    enum record_fate fate = sweep_record_end(s, slot->trial, code, run->ending, why[0] ? why : NULL);
-    tell_end(s, controller_trial(s->controller, slot->trial), fate, why[0] ? why : NULL);
+    if (!trial_is_over(t->state)) { /* else it was cancelled, and its end is recorded */
+        enum record_fate fate = sweep_record_end(s, slot->trial, code, run->ending, why[0] ? why : NULL);
+        sweep_tell_end(s, slot->trial, fate, why[0] ? why : NULL);
+    }
     covey_release(c, ref);
     slot->ref = (covey_ref){0, 0};
     run->busy--;
+}
+
+/* The end is recorded at once, so that the wish survives a crash; the process has its grace. */
+covey_status sweep_cancel(covey_sweep *s, uint32_t trial)
+{
+    static const char why[] = "stopped by the user";
+    struct record_event e = {.kind = RECORD_END, .time_ms = sweep_now_ms(), .trial = trial,
+                             .end = {.fate = FATE_CANCELLED, .status = -1, .why = why}};
+    const struct trial *t = controller_trial(s->controller, trial);
+    if (!s->run || !t)
+        return sweep_fail(COVEY_EINVAL, "there is no trial %u", trial);
+    if (!controller_cancel(s->controller, trial, why, e.time_ms))
+        return sweep_fail(COVEY_EINVAL, "trial %u is %s already", trial, trial_state_name(t->state));
+    record_append(s->record, &e);
+    for (uint32_t i = 0; i < s->run->slot_count; i++) {
+        struct slot *slot = &s->run->slots[i];
+        if (slot->ref.generation && slot->trial == trial && !slot->cancelled)
+            leave(slot, s->spec->grace_ms);
+    }
+    sweep_tell_end(s, trial, FATE_CANCELLED, NULL);
+    return COVEY_OK;
 }
 
 /* ---- reports -------------------------------------------------------------------------------- */
@@ -228,7 +253,7 @@ static bool start(covey_sweep *s, covey *c, struct slot *slot, const struct cont
     }
     snprintf(why, sizeof why, "%s", covey_sweep_error());
     enum record_fate fate = sweep_record_end(s, order->trial, 1, false, why);
-    tell_end(s, controller_trial(s->controller, order->trial), fate, why);
+    sweep_tell_end(s, order->trial, fate, why);
     return true;
 }
 
@@ -346,7 +371,7 @@ static void loop(covey_sweep *s, covey *c)
         int64_t now = mono_ms();
         take_limits(s, now);
         int64_t next = take_times(s, now);
-        while (run->busy < run->slot_count && fill_one(s, c, &done)) {
+        while (!s->held && run->busy < run->slot_count && fill_one(s, c, &done)) {
             /* as many as there are */
         }
         if (record_failed(s->record))
@@ -414,6 +439,7 @@ covey_status covey_sweep_run(covey_sweep *s, covey *c)
     s->run = &run;
     if (!s->task && s->spec->wandb != SPEC_WANDB_OFF && !launch_write_helpers(s))
         run.broken = COVEY_ESYSTEM;
+    sweep_record_run(s, true, COVEY_OK);
     pick_up(s);
     loop(s, c);
     if (run.busy > 0)           /* broken: nothing may run on unseen */
@@ -427,6 +453,7 @@ covey_status covey_sweep_run(covey_sweep *s, covey *c)
         if (run.slots[i].ref.generation)
             covey_release(c, run.slots[i].ref);     /* its callbacks must not meet what is freed here */
     covey_status status = how_it_ended(s);
+    sweep_record_run(s, false, status);
     s->run = NULL;
     free(run.slots);
     free(run.answers);

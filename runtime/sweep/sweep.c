@@ -97,6 +97,27 @@ enum record_fate sweep_record_end(covey_sweep *s, uint32_t trial, int status, bo
     return e.end.fate;
 }
 
+/* meta's run_ended: "" while it runs, else "STATUS WORDS". */
+void sweep_record_run(covey_sweep *s, bool runs, covey_status status)
+{
+    struct text text = TEXT_NONE;
+    if (!runs)
+        text_printf(&text, "%d %s", (int)status, status == COVEY_OK ? "" : covey_sweep_error());
+    record_set(s->record, "run_ended", text_get(&text) ? text_get(&text) : "");
+    text_fini(&text);
+}
+
+bool sweep_run_ended(covey_sweep *s, covey_status *status)
+{
+    char *words, *text = record_meta(s->record, "run_ended");
+    long code = text && *text ? strtol(text, &words, 10) : -1;
+    bool ended = code >= 0 && code < COVEY_STATUS_COUNT;
+    if (ended)
+        *status = sweep_fail((covey_status)code, "%s", words + (*words == ' '));
+    free(text);
+    return ended;
+}
+
 /* ---- making ------------------------------------------------------------------------- */
 
 static void on_warning(const char *text, void *arg) { sweep_say(arg, "warning: %s", text); }
@@ -351,10 +372,31 @@ static bool play(const struct record_event *event, void *arg)
 {
     char why[512];
     covey_sweep *s = arg;
-    if (controller_play(s->controller, event, why, sizeof why))
+    s->played = event->seq;
+    if (controller_play(s->controller, event, why, sizeof why)) {
+        if (s->follower)
+            s->follower(event, s->follower_arg);
         return true;
+    }
     sweep_fail(COVEY_EINVAL, "%s: the record is damaged: %s", s->dir, why);
     return false;
+}
+
+static covey_status play_from(covey_sweep *s, uint64_t from)
+{
+    char why[1024];
+    error[0] = 0;
+    covey_status status = (covey_status)record_play_from(s->record, from, play, s, why, sizeof why);
+    if (status != COVEY_OK)
+        return sweep_fail(status, "%s", why);
+    return error[0] ? COVEY_EINVAL : COVEY_OK;
+}
+
+covey_status sweep_follow(covey_sweep *s, void (*on_event)(const struct record_event *event, void *arg), void *arg)
+{
+    s->follower = on_event;
+    s->follower_arg = arg;
+    return play_from(s, s->played + 1);
 }
 
 static covey_status restore_sets(covey_sweep *s, struct text *sets)
@@ -407,13 +449,7 @@ static covey_status open_record(covey_sweep *s)
     if (status != COVEY_OK)
         return sweep_fail(status, "%s", why);
     status = restore(s);
-    if (status != COVEY_OK)
-        return status;
-    error[0] = 0;
-    status = (covey_status)record_play(s->record, play, s, why, sizeof why);
-    if (status != COVEY_OK)
-        return sweep_fail(status, "%s", why);
-    return error[0] ? COVEY_EINVAL : COVEY_OK;
+    return status == COVEY_OK ? play_from(s, 1) : status;
 }
 
 static covey_status open_sweep(covey_sweep **out, const covey_sweep_opts *opts, bool looking)

@@ -31,6 +31,10 @@ struct covey_sweep {
     bool looking;               /* nothing may change */
     atomic_int stops;           /* covey_sweep_stop() calls */
     int wake_fd;                /* eventfd that they write to */
+    uint64_t played;            /* events of the record up to here are known, where it was opened */
+    void (*follower)(const struct record_event *event, void *arg);
+    void *follower_arg;
+    bool held;                  /* no trial is started until this is false again */
     struct run *run;            /* while covey_sweep_run() is at it */
     struct text params, words;  /* for what is handed out */
     char trial_dir[SWEEP_PATH_MAX + 32];
@@ -48,6 +52,20 @@ const char *sweep_trial_dir(covey_sweep *s, uint32_t trial);
 /* Record that @order was carried out, and that a trial ended. */
 covey_status sweep_record_start(covey_sweep *s, const struct controller_order *order, uint64_t *seq);
 enum record_fate sweep_record_end(covey_sweep *s, uint32_t trial, int status, bool interrupted, const char *why);
+/* Of a sweep that was opened to look: take what its record has got since.  @on_event is
+ * called after each event was played. */
+covey_status sweep_follow(covey_sweep *s, void (*on_event)(const struct record_event *event, void *arg), void *arg);
+/* How covey_sweep_run() ended, kept in the record.  False: it runs, or its runner died;
+ * else *@status, and the words are covey_sweep_error(). */
+void sweep_record_run(covey_sweep *s, bool runs, covey_status status);
+bool sweep_run_ended(covey_sweep *s, covey_status *status);
+
+/* run.c */
+/* A line about a run's end, with the last lines of its log where it failed. */
+void sweep_tell_end(covey_sweep *s, uint32_t trial, enum record_fate fate, const char *why);
+/* End @trial for good, while covey_sweep_run() is at it, from on_event or on_tick.
+ * COVEY_EINVAL: there is none, or it is over. */
+covey_status sweep_cancel(covey_sweep *s, uint32_t trial);
 
 /* report.c */
 struct sweep_answer {

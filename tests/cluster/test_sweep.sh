@@ -6,7 +6,8 @@
 cd "$TMPDIR" || exit 1
 
 # A trainer in sh, of this length in steps: its loss is lr + 1/step.  It goes on from
-# its checkpoint, and says by a file that it has begun.
+# its checkpoint, and says by a file that it has begun.  Killed between report and
+# checkpoint, it does that step again, and no report is lost.
 cat >train.sh <<'TRAINER'
 #!/bin/sh
 lr=${1#--lr=}
@@ -14,8 +15,8 @@ step=$(cat "$COVEY_CHECKPOINT_DIR/step" 2>/dev/null || echo 0)
 echo "$COVEY_TRIAL_ID" >>begun
 while [ "$step" -lt "$STEPS" ]; do
     step=$((step + 1))
-    echo "$step" >"$COVEY_CHECKPOINT_DIR/step"
     awk -v s="$step" -v lr="$lr" 'BEGIN { printf "{\"step\": %d, \"loss\": %.6f}\n", s, lr + 1 / s }'
+    echo "$step" >"$COVEY_CHECKPOINT_DIR/step"
     sleep "$PAUSE"
 done
 echo "done with $step"
