@@ -147,8 +147,9 @@ COVEY_MUST_USE covey *covey_open(const covey_open_opts *opts);
  * at most 5 s.  Sets *@c to NULL.  Pointers from get are invalid afterwards. */
 void covey_close(covey **c);
 
-/* CPUs that the cluster lends; 0 for a NULL handle. */
+/* CPUs and GPUs that the cluster lends; 0 for a NULL handle. */
 double covey_cpus(covey *c);
+double covey_gpus(covey *c);
 
 /* ---- values and arguments ------------------------------------------------ */
 

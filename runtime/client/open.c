@@ -275,3 +275,5 @@ void covey_close(covey **handle)
 }
 
 double covey_cpus(covey *c) { return c ? c->node_cpus : 0; }
+
+double covey_gpus(covey *c) { return c ? c->node_gpus : 0; }

@@ -485,6 +485,7 @@ static covey_status enter_door(covey *c, const char *dir, const struct msg_door_
     c->self = welcome->self;
     c->node = welcome->node;
     c->node_cpus = welcome->cpus;
+    c->node_gpus = welcome->gpus;
     status = store_open(&c->store, ro, rw, welcome->arena_bytes, welcome->node.node);
     if (status != COVEY_OK)
         error_set("cannot map the object store: %s", strerror(errno));

@@ -89,7 +89,7 @@ struct covey {
     struct port *port;
     struct store *store;
     int door_fd, wake_fd, public_fd, callback_fd;   /* public_fd: epoll, made when asked for */
-    uint32_t node_cpus;
+    uint32_t node_cpus, node_gpus;
     /* who polls */
     bool polling;                       /* somebody sleeps in poll(2) ... */
     bool helper_polls;                  /* ... and it is the helper */

@@ -75,7 +75,7 @@ struct msg_door_welcome {       /* with the arena's descriptors: read-only, writ
     uint32_t version;
     struct addr self, node;
     uint64_t arena_bytes, block_bytes;
-    uint32_t cpus;              /* of the node */
+    uint32_t cpus, gpus;        /* of the node */
     uint64_t head_epoch;
     struct span cluster;        /* its name */
     struct span dir;            /* where the ipc sockets are */

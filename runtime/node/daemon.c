@@ -15,6 +15,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "core/resources.h"
 #include "io/mono.h"
 #include "node/keeper.h"
 #include "wire/wire.h"
@@ -343,7 +344,8 @@ static void on_welcome(void *io, struct msg_door_welcome *out, int arena_fds[2])
     int64_t cpus = (d->config.total.cpu_milli + 999) / 1000;
     *out = (struct msg_door_welcome){
         .node = d->config.self, .arena_bytes = d->config.arena_bytes, .block_bytes = ARENA_BLOCK,
-        .cpus = (uint32_t)cpus, .head_epoch = d->head_epoch, .cluster = span_str(d->places->name)};
+        .cpus = (uint32_t)cpus, .gpus = (uint32_t)(d->config.total.gpu_milli / DEVICE_MILLI),
+        .head_epoch = d->head_epoch, .cluster = span_str(d->places->name)};
     arena_fds[0] = arena_fd_read_only(d->arena);
     arena_fds[1] = arena_fd_writable(d->arena);
 }

@@ -279,7 +279,9 @@ static covey_ref submit_task(covey_sweep *s, covey *c, const struct trial *t, co
     return ref;
 }
 
-covey_ref launch_submit(covey_sweep *s, covey *c, uint32_t trial, double gpus_default, covey_opts *opts)
+double launch_cpus(const covey_sweep *s) { return isnan(s->spec->cpus) ? 1 : s->spec->cpus; }
+
+covey_ref launch_submit(covey_sweep *s, covey *c, uint32_t trial, double gpus, covey_opts *opts)
 {
     char name[32];
     covey_resource more[SPEC_RESOURCES_MAX + 1] = {{NULL, 0}};
@@ -289,8 +291,8 @@ covey_ref launch_submit(covey_sweep *s, covey *c, uint32_t trial, double gpus_de
     for (size_t i = 0; i < spec->resource_count; i++)
         more[i] = (covey_resource){spec->resources[i].name, spec->resources[i].amount};
     opts->name = name;
-    opts->cpus = isnan(spec->cpus) ? 1 : spec->cpus > 0 ? spec->cpus : COVEY_NO_CPU;
-    opts->gpus = isnan(spec->gpus) ? gpus_default : spec->gpus;
+    opts->cpus = launch_cpus(s) > 0 ? launch_cpus(s) : COVEY_NO_CPU;
+    opts->gpus = gpus;
     opts->memory_bytes = spec->memory_bytes;
     opts->gpu_memory_bytes = spec->gpu_memory_bytes;
     opts->resources = more;

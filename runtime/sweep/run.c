@@ -42,6 +42,7 @@ struct answer { uint64_t seq, question; covey_ref ref; bool stop; };
 struct run {
     struct slot *slots;
     uint32_t slot_count, busy;
+    double gpus;                /* that each trial takes */
     struct answer *answers;     /* a ring */
     size_t first, answer_count, answer_cap;
     int64_t ends_at;            /* of the file's time; LEAVE_NEVER: none */
@@ -245,7 +246,7 @@ static bool start(covey_sweep *s, covey *c, struct slot *slot, const struct cont
     *slot = (struct slot){.s = s, .c = c, .trial = order->trial, .leave_at = LEAVE_NEVER,
                           .out_of_time_at = s->spec->trial_time_ms ? mono_ms() + s->spec->trial_time_ms : LEAVE_NEVER};
     if (ready)
-        slot->ref = launch_submit(s, c, order->trial, 0, &opts);
+        slot->ref = launch_submit(s, c, order->trial, s->run->gpus, &opts);
     if (slot->ref.generation) {
         s->run->busy++;
         covey_then(c, slot->ref, on_settled, slot);
@@ -395,14 +396,32 @@ static void pick_up(covey_sweep *s)
     }
 }
 
+/* How many of @each fit into @total; without any need of it, no bound. */
+static double fit(double total, double each) { return each > 0 ? floor(total / each + 1e-9) : PARALLEL_MAX; }
+
 /* What the cluster has room for, at what a trial takes. */
-static uint32_t choose_parallel(const covey_sweep *s, covey *c)
+static uint32_t choose_parallel(const covey_sweep *s, covey *c, double gpus)
 {
-    double cpus = isnan(s->spec->cpus) ? 1 : s->spec->cpus;
+    double cpus = launch_cpus(s), room = fit(covey_cpus(c), cpus), devices = fit(covey_gpus(c), gpus);
     if (s->spec->parallel)
         return s->spec->parallel < PARALLEL_MAX ? s->spec->parallel : PARALLEL_MAX;
-    double room = cpus > 0 ? covey_cpus(c) / cpus : covey_cpus(c);
+    /* Part of a device is part of one device. */
+    if (gpus > 0 && gpus < 1)
+        devices = covey_gpus(c) * fit(1, gpus);
+    if (!(cpus > 0) && !(gpus > 0))
+        room = covey_cpus(c);
+    room = fmin(room, devices);
     return room < 1 ? 1 : room > PARALLEL_MAX ? PARALLEL_MAX : (uint32_t)room;
+}
+
+static void tell_defaults(covey_sweep *s, double gpus)
+{
+    char devices[48] = "";
+    double cpus = launch_cpus(s);
+    if (gpus > 0)
+        snprintf(devices, sizeof devices, " and %g GPU%s", gpus, gpus > 1 ? "s" : "");
+    sweep_say(s, "each trial takes %g CPU%s%s, so %u run at once; covey: {resources: {cpus: N, gpus: N}} in the file, "
+              "or --parallel, changes it", cpus, cpus == 1 ? "" : "s", devices, s->run->slot_count);
 }
 
 static covey_status how_it_ended(covey_sweep *s)
@@ -430,13 +449,16 @@ covey_status covey_sweep_run(covey_sweep *s, covey *c)
         return sweep_fail(COVEY_EINVAL, "covey_sweep_run: %s", misuse);
     if (s->task && trial_find(s->task) != COVEY_OK)
         return COVEY_EUNKNOWN;
-    struct run run = {.slot_count = choose_parallel(s, c), .ends_at = LEAVE_NEVER, .broken = COVEY_OK};
+    double gpus = isnan(s->spec->gpus) ? covey_gpus(c) > 0 : s->spec->gpus;
+    struct run run = {.slot_count = choose_parallel(s, c, gpus), .gpus = gpus, .ends_at = LEAVE_NEVER, .broken = COVEY_OK};
     run.slots = calloc(run.slot_count + 1, sizeof *run.slots);
     if (!run.slots)
         return sweep_fail(COVEY_ENOMEM, "out of memory");
     if (s->spec->time_ms)
         run.ends_at = mono_ms() + s->spec->time_ms;
     s->run = &run;
+    if (isnan(s->spec->cpus) || isnan(s->spec->gpus))
+        tell_defaults(s, gpus);
     if (!s->task && s->spec->wandb != SPEC_WANDB_OFF && !launch_write_helpers(s))
         run.broken = COVEY_ESYSTEM;
     sweep_record_run(s, true, COVEY_OK);

@@ -87,7 +87,8 @@ covey_status trial_find(const char *name);
  * trial, that one's checkpoint.  False with covey_sweep_error(). */
 bool launch_prepare(covey_sweep *s, const struct controller_order *order);
 /* Submit it.  A zero ref with covey_sweep_error() where its command cannot be made. */
-covey_ref launch_submit(covey_sweep *s, covey *c, uint32_t trial, double gpus_default, covey_opts *opts);
+covey_ref launch_submit(covey_sweep *s, covey *c, uint32_t trial, double gpus, covey_opts *opts);
+double launch_cpus(const covey_sweep *s);   /* that each trial takes */
 /* Keep a copy of the checkpoint that @trial has now, for those who clone it (PBT). */
 void launch_snapshot(covey_sweep *s, uint32_t trial);
 /* The last lines of its log, for an error; "" if there is none. */

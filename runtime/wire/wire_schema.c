@@ -134,7 +134,7 @@ FIELDS(DOOR_HELLO, VERSION(version), ENUM(role, ROLE_COUNT), U32(proc), U64(toke
 
 #define T struct msg_door_welcome
 FIELDS(DOOR_WELCOME, VERSION(version), STRUCT(self, addr), STRUCT(node, addr), U64(arena_bytes),
-       U64(block_bytes), U32(cpus), U64(head_epoch), TEXT(cluster, WIRE_TEXT_MAX),
+       U64(block_bytes), U32(cpus), U32(gpus), U64(head_epoch), TEXT(cluster, WIRE_TEXT_MAX),
        TEXT(dir, WIRE_TEXT_MAX))
 #undef T
 
