@@ -91,8 +91,8 @@ SIM := machine main net process program world
 FUZZ := frame help lines sweep_file value wire
 # With real processes: scripts, the programs that they run, and programs that
 # are tests themselves.
-CLUSTER_TESTS := cli lists logs stop sweep sweep_fashion wandb
-CLUSTER_PROGRAMS := commander printer talker
+CLUSTER_TESTS := cli lists logs stop sweep sweep_fashion sweep_view wandb
+CLUSTER_PROGRAMS := commander printer talker terminal
 CLUSTER_CHECKS := api_misuse api_use bad_code command_use kill9 message_use sweep_c task_env
 CHECK_LIBS_sweep_c = -lcovey-sweep
 # These install or measure: under a sanitizer that is no different, or makes no sense.

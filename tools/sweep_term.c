@@ -17,7 +17,7 @@
 
 static struct termios before;
 static volatile sig_atomic_t changed;   /* `before` is to be restored */
-static volatile sig_atomic_t suspend_wanted, continued;
+static volatile sig_atomic_t suspend_wanted, continued, dying;
 static bool has_keys, opened;
 
 /* ---- modes -------------------------------------------------------------------------------- */
@@ -33,7 +33,7 @@ static void restore(void)
 static void take_keys(void)
 {
     struct termios keys;
-    if (!has_keys || changed || tcgetattr(KEYS_FD, &before) != 0)
+    if (!has_keys || changed || dying || tcgetattr(KEYS_FD, &before) != 0)
         return;
     keys = before;
     keys.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
@@ -43,6 +43,8 @@ static void take_keys(void)
     changed = 1;
     if (tcsetattr(KEYS_FD, TCSADRAIN, &keys) != 0)
         changed = 0;
+    if (dying)                  /* a signal that another thread has got meanwhile */
+        restore();
 }
 
 /* ---- signals ---------------------------------------------------------------------------------- */
@@ -62,6 +64,7 @@ static void on_continue(int signal)
 /* It ends the process all the same, but leaves the terminal as it was. */
 static void on_death(int signal)
 {
+    dying = 1;
     restore();
     raise(signal);              /* SA_RESETHAND: by default now */
 }

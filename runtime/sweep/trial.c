@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sweep/nearest.h"
+#include "base/nearest.h"
 #include "sweep/sweep.h"
 
 #define NAMES_MAX 64            /* of trials that somebody who mistyped one may have meant */
