@@ -81,9 +81,9 @@ EXAMPLE_LIBS_sweep = -lcovey-sweep
 UNIT := args budget buf database door exec exec_model extents head head_link head_process keeper \
     link listing logs machine map mesh node node_lists node_model owner owner_lease owner_nomem \
     owner_objects packages page places port record resources store store_nomem store_wants \
-    sweep_command sweep_help sweep_pbt sweep_record sweep_scheduler sweep_scheduler_model \
-    sweep_search sweep_simulate sweep_spec sweep_value sweep_view sweep_yaml value wire \
-    wire_hostile zwatch zygote
+    sweep_command sweep_controller sweep_help sweep_pbt sweep_record sweep_scheduler \
+    sweep_scheduler_model sweep_search sweep_simulate sweep_spec sweep_value sweep_view \
+    sweep_yaml value wire wire_hostile zwatch zygote
 # These count on __wrap_malloc to let the n-th allocation fail.
 UNIT_WRAP := exec exec_model head link map mesh node_model owner_nomem store_nomem \
     sweep_scheduler_model sweep_search sweep_simulate
@@ -91,7 +91,7 @@ SIM := machine main net process program world
 FUZZ := frame help lines sweep_file value wire
 # With real processes: scripts, the programs that they run, and programs that
 # are tests themselves.
-CLUSTER_TESTS := cli lists logs stop sweep sweep_fashion sweep_view wandb
+CLUSTER_TESTS := cli lists logs stop sweep sweep_fashion sweep_run sweep_view wandb
 CLUSTER_PROGRAMS := commander printer talker terminal
 CLUSTER_CHECKS := api_misuse api_use bad_code command_use kill9 message_use sweep_c task_env
 CHECK_LIBS_sweep_c = -lcovey-sweep

@@ -83,11 +83,12 @@ void sweep_print_best(covey_sweep *s)
 
 void sweep_put_params(covey_sweep *s, const struct trial *t, struct text *out)
 {
+    const double *x = trial_best_point(t);
     for (size_t i = 0; i < s->spec->space.count; i++) {
         struct value v;
         struct text text = TEXT_NONE;
         const struct param *p = &s->spec->space.params[i];
-        if (!space_is_active(&s->spec->space, t->x, i) || !param_value(p, t->x[i], &v))
+        if (!space_is_active(&s->spec->space, x, i) || !param_value(p, x[i], &v))
             continue;
         value_print_python(&text, &v);
         text_printf(out, "%s = ", p->name);

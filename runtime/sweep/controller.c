@@ -74,6 +74,7 @@ void controller_free(struct controller **cp)
     scheduler_free(&c->scheduler);
     for (uint32_t i = 0; i < c->count; i++) {
         free(c->trials[i]->x);
+        free(c->trials[i]->best_x);
         free(c->trials[i]->why);
         free(c->trials[i]);
     }
@@ -155,7 +156,17 @@ static bool tell_search(struct controller *c, const struct trial *t, enum search
     return search_tell(c->search, t->number, t->x, fate, t->step, loss_of(c, t->best));
 }
 
-static void begin_run(struct trial *t, const struct scheduler_choice *choice, int64_t now_ms)
+const double *trial_best_point(const struct trial *t) { return t->best_x ? t->best_x : t->x; }
+
+/* A clone stands where its donor stood, perhaps further back than it was itself. */
+static void stand_at(struct trial *t, int64_t step)
+{
+    t->step = step;
+    t->value_step = 0;
+    t->next_step = step + 1;
+}
+
+static void begin_run(struct controller *c, struct trial *t, const struct scheduler_choice *choice, int64_t now_ms)
 {
     if (t->runs == 0)
         t->started_ms = now_ms;
@@ -167,6 +178,8 @@ static void begin_run(struct trial *t, const struct scheduler_choice *choice, in
     t->until = choice->until;
     t->bracket = choice->bracket;
     t->clone_of = choice->clone_of;
+    if (t->clone_of != SCHEDULER_NO_TRIAL)
+        stand_at(t, scheduler_score_step(c->scheduler, t->clone_of));
     free(t->why);
     t->why = NULL;
 }
@@ -211,7 +224,7 @@ static struct controller_order start_new(struct controller *c, const struct sche
         return order;
     }
     trial_adopt(c, t);
-    begin_run(t, choice, now_ms);
+    begin_run(c, t, choice, now_ms);
     return (struct controller_order){CONTROLLER_RUN, t->number, true};
 }
 
@@ -220,7 +233,7 @@ static bool resume(struct controller *c, struct trial *t, const struct scheduler
                    const double *x, int64_t now_ms)
 {
     size_t size = c->spec->space.count * sizeof *t->x;
-    double *copy = x ? malloc(size + 1) : NULL;
+    double *copy = x ? malloc(size + sizeof *copy) : NULL;
     if (x && !copy)
         return false;
     if (x)
@@ -228,13 +241,21 @@ static bool resume(struct controller *c, struct trial *t, const struct scheduler
     bool ok = search_tell(c->search, t->number, x ? copy : t->x, SEARCH_RUNNING, t->step,
                           loss_of(c, t->best)) &&
               scheduler_start(c->scheduler, choice, t->number, x ? copy : t->x);
-    if (ok && x)
-        memcpy(t->x, copy, size);
+    if (ok && x) {
+        /* Its best value was reached with the point that it gives up now. */
+        double *old = t->x;
+        t->x = copy;
+        copy = NULL;
+        if (t->best_x || isnan(t->best))
+            free(old);
+        else
+            t->best_x = old;
+    }
     free(copy);
     if (!ok)
         return false;
     move(c, t, TRIAL_RUNNING);
-    begin_run(t, choice, now_ms);
+    begin_run(c, t, choice, now_ms);
     return true;
 }
 
@@ -246,7 +267,7 @@ static struct controller_order run_again(struct controller *c, int64_t now_ms)
     struct trial *t = c->trials[i];
     struct scheduler_choice same = {.until = t->until, .bracket = t->bracket, .clone_of = SCHEDULER_NO_TRIAL};
     move(c, t, TRIAL_RUNNING);
-    begin_run(t, &same, now_ms);
+    begin_run(c, t, &same, now_ms);
     return (struct controller_order){CONTROLLER_RUN, t->number, false};
 }
 
@@ -306,6 +327,8 @@ static void take_value(struct controller *c, struct trial *t, int64_t step, doub
     if (isfinite(value) && (isnan(t->best) || is_better(c, value, t->best))) {
         t->best = value;
         t->best_step = step;
+        free(t->best_x);
+        t->best_x = NULL;
         if (c->best != UINT32_MAX && is_better(c, value, c->trials[c->best]->best))
             c->best = t->number;
     }
@@ -486,7 +509,7 @@ static bool play_start(struct controller *c, const struct record_event *e, const
             return false;
         }
         trial_adopt(c, t);
-        begin_run(t, &choice, e->time_ms);
+        begin_run(c, t, &choice, e->time_ms);
         return true;
     }
     struct trial *t = c->trials[e->trial];
@@ -494,7 +517,7 @@ static bool play_start(struct controller *c, const struct record_event *e, const
     if (t->state == TRIAL_PAUSED)
         return resume(c, t, &choice, x, e->time_ms);
     move(c, t, TRIAL_RUNNING);
-    begin_run(t, &choice, e->time_ms);
+    begin_run(c, t, &choice, e->time_ms);
     return true;
 }
 

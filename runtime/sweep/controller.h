@@ -33,12 +33,16 @@ enum trial_state {
     TRIAL_STATE_COUNT
 };
 const char *trial_state_name(enum trial_state state);
+struct trial;
+/* The point that `best` was reached with. */
+const double *trial_best_point(const struct trial *t);
 static inline bool trial_is_over(enum trial_state state) { return state >= TRIAL_COMPLETE; }
 
 struct trial {
     uint32_t number;
     enum trial_state state;
     double *x;                  /* owned: its point */
+    double *best_x;             /* owned: the point of `best` where PBT has changed x since; else NULL */
     /* fixed at a start */
     uint32_t runs;              /* starts so far */
     uint32_t bracket;

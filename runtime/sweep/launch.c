@@ -25,23 +25,30 @@
 
 /* ---- files ----------------------------------------------------------------------- */
 
+static bool write_all(int fd, const char *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = write(fd, data, size);
+        if (n < 0 && errno != EINTR)
+            return false;
+        data += n > 0 ? n : 0;
+        size -= n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
 static bool write_file(const char *path, const char *text)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    size_t size = strlen(text), done = 0;
-    while (fd >= 0 && done < size) {
-        ssize_t n = write(fd, text + done, size - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            break;
-        done += (size_t)n;
-    }
+    bool ok = fd >= 0 && write_all(fd, text, strlen(text));
     int error = errno;
-    bool closed = fd >= 0 && close(fd) == 0;
-    if (!closed || done < size)
-        sweep_fail(COVEY_ESYSTEM, "cannot write %s: %s", path, strerror(done < size ? error : errno));
-    return closed && done == size;
+    if (fd >= 0 && close(fd) != 0 && ok) {
+        error = errno;
+        ok = false;
+    }
+    if (!ok)
+        sweep_fail(COVEY_ESYSTEM, "cannot write %s: %s", path, strerror(error));
+    return ok;
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
@@ -54,18 +61,53 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 
 static void remove_tree(const char *path) { nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS); }
 
+/* For file systems that cannot do it themselves. */
+static bool copy_by_hand(int in, int out)
+{
+    char chunk[16 * 1024];
+    for (;;) {
+        ssize_t n = read(in, chunk, sizeof chunk);
+        if (n == 0)
+            return true;
+        if ((n < 0 && errno != EINTR) || (n > 0 && !write_all(out, chunk, (size_t)n)))
+            return false;
+    }
+}
+
+static bool copy_bytes(int in, int out)
+{
+    ssize_t n;
+    while ((n = copy_file_range(in, NULL, out, NULL, COPY_CHUNK, 0)) > 0) {
+        /* on to the next chunk */
+    }
+    bool cannot = n < 0 && (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP);
+    return n == 0 || (cannot && copy_by_hand(in, out));
+}
+
+/* A file that has gone meanwhile was another's half-written one: it is none of the tree. */
 static bool copy_file(const char *from, const char *to, mode_t mode)
 {
     int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    int out = in < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode & 0777);
-    ssize_t n = out < 0 ? -1 : 1;
-    while (n > 0)
-        n = copy_file_range(in, NULL, out, NULL, COPY_CHUNK, 0);
-    if (in >= 0)
-        close(in);
-    if (out >= 0 && close(out) != 0)
-        n = -1;
-    return n == 0;
+    if (in < 0)
+        return errno == ENOENT;
+    int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode & 0777);
+    bool ok = out >= 0 && copy_bytes(in, out);
+    int error = errno;
+    close(in);
+    if (out >= 0 && close(out) != 0 && ok)
+        return false;
+    errno = error;
+    return ok;
+}
+
+static bool copy_link(const char *from, const char *to)
+{
+    char target[PATH_MAX];
+    ssize_t n = readlink(from, target, sizeof target - 1);
+    if (n < 0)
+        return errno == ENOENT;
+    target[n] = 0;
+    return symlink(target, to) == 0;
 }
 
 /* nftw() has no argument of its own for its callback. */
@@ -80,6 +122,8 @@ static int copy_entry(const char *path, const struct stat *st, int type, struct 
         ok = mkdir(to, 0777) == 0 || errno == EEXIST;
     else if (ok && type == FTW_F)
         ok = copy_file(path, to, st->st_mode);
+    else if (ok && type == FTW_SL)
+        ok = copy_link(path, to);
     copying.failed |= !ok;
     return !ok;
 }
@@ -120,13 +164,19 @@ static bool make(const char *path)
     return false;
 }
 
-static bool take_clone(covey_sweep *s, uint32_t from, const char *checkpoint)
+static bool take_clone(covey_sweep *s, uint32_t trial, uint32_t from, const char *checkpoint)
 {
     char snapshot[PATH_MAX];
     snprintf(snapshot, sizeof snapshot, "%s/snapshot", sweep_trial_dir(s, from));
     if (access(snapshot, F_OK) != 0)
         snprintf(snapshot, sizeof snapshot, "%s/checkpoint", sweep_trial_dir(s, from));
-    return copy_tree(snapshot, checkpoint);
+    if (!copy_tree(snapshot, checkpoint))
+        return false;
+    if (is_empty(checkpoint))
+        sweep_say(s, "warning: trial %u takes over trial %u, which has saved no checkpoint: it begins anew, and what "
+                  "it reports counts from step %lld on", trial, from,
+                  (long long)controller_trial(s->controller, trial)->step + 1);
+    return true;
 }
 
 bool launch_prepare(covey_sweep *s, const struct controller_order *order)
@@ -148,7 +198,7 @@ bool launch_prepare(covey_sweep *s, const struct controller_order *order)
             return false;
     }
     if (t->clone_of != SCHEDULER_NO_TRIAL && t->runs > 1)
-        return take_clone(s, t->clone_of, checkpoint);
+        return take_clone(s, t->number, t->clone_of, checkpoint);
     if (t->runs > 1 && is_empty(checkpoint))
         controller_fresh(s->controller, t->number);
     return true;

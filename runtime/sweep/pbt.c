@@ -10,7 +10,9 @@
  *     a number    drawn anew with probability `resample`, else multiplied by
  *                 factor_up or factor_down, and put back into its range
  *
- * A quantile is ceil(n * quantile) of n trials, at most half of them.
+ * A quantile is ceil(n * quantile) of n trials, at most half of them.  What is taken
+ * over is the checkpoint that belongs to the donor's last score when the clone starts;
+ * the donor may have gone on since the clone was decided.
  *
  * Where there are fewer slots than members, those who wait would only ever meet
  * others that are far ahead.  So a trial yields at its interval as long as
@@ -100,6 +102,12 @@ static int64_t until(const struct scheduler *s, int64_t mark)
     return o->max_iter != 0 && o->max_iter < step ? o->max_iter : step;
 }
 
+/* Where a paused trial goes on. */
+static int64_t mark_of(const struct scheduler *s, const struct scheduler_trial *t)
+{
+    return t->clone_of != SCHEDULER_NO_TRIAL ? s->trials[t->clone_of].score_step : t->mark;
+}
+
 static struct scheduler_choice next(const struct scheduler *s, bool no_new)
 {
     if (s->trial_count < s->opts.population && !no_new)
@@ -107,12 +115,12 @@ static struct scheduler_choice next(const struct scheduler *s, bool no_new)
     uint32_t last = SCHEDULER_NO_TRIAL;
     for (uint32_t i = 0; i < s->trial_count && s->paused > 0; i++)
         if (s->trials[i].state == IS_PAUSED &&
-            (last == SCHEDULER_NO_TRIAL || s->trials[i].mark < s->trials[last].mark))
+            (last == SCHEDULER_NO_TRIAL || mark_of(s, &s->trials[i]) < mark_of(s, &s->trials[last])))
             last = i;
     if (last == SCHEDULER_NO_TRIAL)
         return scheduler_idle(s);
     const struct scheduler_trial *t = &s->trials[last];
-    struct scheduler_choice c = scheduler_resume(s, last, until(s, t->mark));
+    struct scheduler_choice c = scheduler_resume(s, last, until(s, mark_of(s, t)));
     c.clone_of = t->clone_of;
     c.x = t->clone_of != SCHEDULER_NO_TRIAL ? taken_over(s, last) : NULL;
     return c;
@@ -128,7 +136,7 @@ static void start(struct scheduler *s, uint32_t trial, const struct scheduler_ch
     if (choice->what == SCHEDULER_NEW || choice->clone_of != SCHEDULER_NO_TRIAL)
         memmove(point(s, trial), x, s->space->count * sizeof *x);
     if (choice->clone_of != SCHEDULER_NO_TRIAL) {
-        t->step = t->mark; /* it goes on where the donor was, perhaps further back */
+        t->step = t->mark = s->trials[choice->clone_of].score_step; /* perhaps further back */
         t->loss = INFINITY;
         t->moves++;
     }
@@ -206,13 +214,13 @@ static enum scheduler_verdict report(struct scheduler *s, uint32_t trial, int64_
     drop_score(s, trial);
     t->score = t->loss;
     t->scored = true;
+    t->score_step = t->step;
     rung_insert(&s->brackets[0].rungs[0], t->score, trial, false);
     uint32_t donor = find_donor(s, trial);
     if (donor == SCHEDULER_NO_TRIAL)
         return somebody_waits(s) ? SCHEDULER_PAUSE : SCHEDULER_GO;
     explore(s, trial, donor);
     t->clone_of = donor;
-    t->mark = s->trials[donor].mark;
     return SCHEDULER_PAUSE;
 }
 

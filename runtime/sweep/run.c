@@ -223,10 +223,6 @@ static void on_message(covey *c, const covey_message *message, void *arg)
             say_answer(c, message->ref, message->question, refusal);
         return;
     }
-    const struct trial *t = controller_trial(s->controller, slot->trial);
-    bool judged = s->spec->scheduler.kind == SCHEDULER_PBT && out.seq && t->until > 0 && t->step >= t->until;
-    if (judged && !out.stop)
-        launch_snapshot(s, slot->trial);        /* it waits for its answer, so its files are at rest */
     if (message->question)
         answer_later(s->run, c, &(struct answer){out.seq, message->question, message->ref, out.stop});
     if (out.stop && !slot->cancelled && slot->leave_at == LEAVE_NEVER)

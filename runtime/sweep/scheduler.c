@@ -272,6 +272,11 @@ void scheduler_end(struct scheduler *s, uint32_t trial, enum scheduler_fate fate
     }
 }
 
+int64_t scheduler_score_step(const struct scheduler *s, uint32_t trial)
+{
+    return trial < s->trial_count ? s->trials[trial].score_step : 0;
+}
+
 const struct scheduler_opts *scheduler_options(const struct scheduler *s) { return &s->opts; }
 
 bool scheduler_rung(const struct scheduler *s, uint32_t i, struct scheduler_rung *out)

@@ -11,8 +11,12 @@
  *                  scheduler_report: GO  +--+ |                        |
  *                  STOP, FINISH, PAUSE        v                        |
  *                                     ending --scheduler_end(PAUSED)---+
- *                                        |
- *                                        +-----scheduler_end(others)----> gone
+ *                                        |                             |
+ *                                        | scheduler_end(others)       | scheduler_end(others):
+ *                                        v                             | the user's wish
+ *                                      gone <--------------------------+
+ *
+ *   running --scheduler_end(others)--> gone, too: of itself, or failed
  *
  * Deterministic: what it says depends on its options and on the calls so far.
  * scheduler_next() changes nothing, so a record of starts, reports and ends
@@ -102,9 +106,13 @@ bool scheduler_start(struct scheduler *s, const struct scheduler_choice *choice,
                      const double *x);
 /* A running trial's loss at @step; steps of one trial rise, but may skip. */
 enum scheduler_verdict scheduler_report(struct scheduler *s, uint32_t trial, int64_t step, double loss);
-/* Its process has ended.  PAUSED only after PAUSE; a retry (from its last
- * checkpoint) is no end. */
+/* Its process has ended, or a paused one is not to go on.  PAUSED only after PAUSE; a
+ * retry (from its last checkpoint) is no end. */
 void scheduler_end(struct scheduler *s, uint32_t trial, enum scheduler_fate fate);
+
+/* PBT: the step of @trial's last score.  Its checkpoint of then is what a clone begins
+ * with, so it is to be kept while the trial goes on; 0: there is none. */
+int64_t scheduler_score_step(const struct scheduler *s, uint32_t trial);
 
 /* Its options, with the defaults in place of zeros. */
 const struct scheduler_opts *scheduler_options(const struct scheduler *s);

@@ -32,6 +32,7 @@ struct scheduler_trial {
 
     bool scored;                /* PBT: in the rung of scores, with .score */
     double score;
+    int64_t score_step;         /* PBT: of .score, and of the checkpoint that others take over */
     int64_t mark;               /* PBT: the interval's step that was reported last */
     uint32_t moves;             /* PBT: clones that it was made of others */
     uint32_t clone_of;          /* PBT: the donor while paused for it; else SCHEDULER_NO_TRIAL */
