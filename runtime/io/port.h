@@ -81,7 +81,9 @@ void port_forget(struct port *port, struct addr peer);
 /* The path of a process's socket; false if it does not fit into a socket's
  * address. */
 bool port_path(char *out, size_t size, const char *dir, struct addr who);
-/* Remove the socket of a process that died without port_close().  For its node. */
+/* The path of another one, on which its commands report. */
+bool port_report_path(char *out, size_t size, const char *dir, struct addr who);
+/* Remove the sockets of a process that died without port_close().  For its node. */
 void port_unlink(const char *dir, struct addr who);
 
 struct port_stats {

@@ -18,10 +18,18 @@ bool port_path(char *out, size_t size, const char *dir, struct addr who)
     return n > 0 && (size_t)n < size && (size_t)n < PATH_BYTES;
 }
 
+bool port_report_path(char *out, size_t size, const char *dir, struct addr who)
+{
+    int n = snprintf(out, size, "%s/%u.%u.r", dir, who.node, who.proc);
+    return n > 0 && (size_t)n < size && (size_t)n < PATH_BYTES;
+}
+
 void port_unlink(const char *dir, struct addr who)
 {
     char path[PATH_BYTES];
     if (port_path(path, sizeof path, dir, who))
+        unlink(path);
+    if (port_report_path(path, sizeof path, dir, who))
         unlink(path);
 }
 

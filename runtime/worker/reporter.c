@@ -11,31 +11,64 @@
 #include <unistd.h>
 
 #include "io/mono.h"
+#include "io/port.h"
 
 #define READ_MAX 65536
+#define SERIAL_BYTES 4          /* of a task, at the end of its path */
 
 static const char told_to_end[] = "{\"stop\":true}\n";
 
-bool reporter_open(struct reporter *r, covey_ctx *ctx)
+/* Of this process, bound once: to make and remove a socket costs more than all else
+ * that a small command needs. */
+static struct { int fd; uint16_t tasks; char path[REPORTER_PATH_MAX]; } own = {.fd = -1};
+
+static bool bind_own(const covey *c)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
+    if (own.fd >= 0)
+        return true;
+    if (!port_report_path(own.path, sizeof own.path - SERIAL_BYTES, c->dir, c->self)) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    memcpy(at.sun_path, own.path, strlen(own.path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && chmod(own.path, 0600) == 0 &&
+        listen(fd, REPORTER_BACKLOG) == 0) {
+        own.fd = fd;
+        return true;
+    }
+    int error = errno;
+    if (fd >= 0) {
+        unlink(own.path);
+        close(fd);
+    }
+    errno = error;
+    return false;
+}
+
+/* Those who came for a task that is over. */
+static void turn_away(void)
+{
+    int fd;
+    while (own.fd >= 0 && (fd = accept4(own.fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+        close(fd);
+}
+
+bool reporter_open(struct reporter *r, covey_ctx *ctx)
+{
     *r = (struct reporter){.ctx = ctx, .listen_fd = -1};
     for (int i = 0; i < REPORTER_PEERS_MAX; i++)
         r->peers[i].fd = -1;
-    int len = snprintf(r->path, sizeof r->path, "%s/%u.%u.report.%llu", ctx->c->dir, ctx->c->self.node,
-                       ctx->c->self.proc, (unsigned long long)ctx->number);
-    if ((size_t)len >= sizeof r->path) {
-        run_fail(ctx, COVEY_ETOOBIG, 0, "the path of the report socket is too long: %s", r->path);
-        r->path[0] = 0;
-        return false;
-    }
-    memcpy(at.sun_path, r->path, (size_t)len + 1);
-    r->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (r->listen_fd >= 0 && bind(r->listen_fd, (struct sockaddr *)&at, sizeof at) == 0 &&
-        chmod(r->path, 0600) == 0 && listen(r->listen_fd, REPORTER_BACKLOG) == 0)
+    bool bound = bind_own(ctx->c);
+    turn_away();
+    snprintf(r->path, sizeof r->path, "%.*s%x", (int)(sizeof r->path - 1 - SERIAL_BYTES), own.path, ++own.tasks);
+    if (bound && link(own.path, r->path) == 0) {
+        r->listen_fd = own.fd;
         return true;
+    }
     run_fail(ctx, COVEY_ESYSTEM, errno, "cannot listen for reports at %s: %s", r->path, strerror(errno));
-    reporter_close(r);
+    r->path[0] = 0;
     return false;
 }
 
@@ -83,12 +116,11 @@ void reporter_close(struct reporter *r)
     for (int i = 0; i < REPORTER_PEERS_MAX; i++)
         if (r->peers[i].fd >= 0)
             drop_peer(&r->peers[i]);
-    if (r->listen_fd >= 0)
-        close(r->listen_fd);
     r->listen_fd = -1;
     if (r->path[0])
         unlink(r->path);
     r->path[0] = 0;
+    turn_away();
 }
 
 int reporter_poll(const struct reporter *r, struct pollfd *fds)

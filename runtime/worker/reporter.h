@@ -5,11 +5,12 @@
  *                                       ^                    |
  *                                       +---- line <---- answer
  *
- * The socket is this attempt's alone, in the node's directory, and is gone with
- * it.  Its peers are processes of users, so each is held to bounds: a line beyond
- * LINE_BYTES_MAX ends its connection, and so does an answer that it leaves no
- * room for because it does not read.  Where all places are taken, a peer that has
- * been silent and waits for nothing gives its place to the next one.
+ * The socket is the process's, in the node's directory; its path is this attempt's
+ * alone, another name that is gone with it, so that what a command left behind
+ * cannot report for the next one.  Its peers are processes of users, so each is held
+ * to bounds: a line beyond LINE_BYTES_MAX ends its connection, and so does an answer
+ * that it leaves no room for because it does not read.  Where all places are taken, a
+ * peer that has been silent and waits for nothing gives its place to the next one.
  *
  * Threads  The main thread, which runs the command, except reporter_answer():
  *          with the process's lock held, from whichever thread received it.
