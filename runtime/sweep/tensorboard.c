@@ -28,6 +28,7 @@ struct stream {
     uint32_t generation, run;   /* run counts from 1; 0: there is no file yet */
     uint32_t next;              /* in the list of those with something pending */
     bool listed;
+    bool empty;                 /* nothing was reported to it, and it is not on disk */
 };
 
 struct tensorboard {
@@ -124,6 +125,13 @@ static int open_file(struct tensorboard *tb, uint32_t trial, const struct stream
     return make_folder(tb->path) ? open_path(tb, trial, stream) : -1;
 }
 
+static void drop_pending(struct tensorboard *tb, struct stream *stream)
+{
+    tb->pending_bytes -= stream->pending.len;
+    text_clear(&stream->pending);
+    stream->empty = false;
+}
+
 static int flush_stream(struct tensorboard *tb, uint32_t trial)
 {
     struct stream *stream = &tb->streams[trial];
@@ -137,8 +145,7 @@ static int flush_stream(struct tensorboard *tb, uint32_t trial)
     int error = sink_write(fd, stream->pending.data, stream->pending.len);
     if (close(fd) != 0 && error == 0)
         error = errno;
-    tb->pending_bytes -= stream->pending.len;
-    text_clear(&stream->pending);
+    drop_pending(tb, stream);
     return error;
 }
 
@@ -160,6 +167,7 @@ static int begin_file(struct tensorboard *tb, struct stream *stream, const struc
     stream->second = event->time_ms / 1000;
     stream->generation = tb->generation;
     stream->run = event->kind == RECORD_START ? event->start.run + 1 : 1;
+    stream->empty = true;
     if (error == 0)
         tbevent_version(&tb->event, &stream->pending, event->time_ms);
     return error;
@@ -215,11 +223,14 @@ int tensorboard_take(struct tensorboard *tb, const struct record_event *event)
     case RECORD_REPORT:
         if (stream->run == 0)
             error = continue_file(tb, stream, event);
+        stream->empty = false;
         if (error == 0)
             tbevent_scalars(&tb->event, &stream->pending, event->time_ms, event->report.step,
                             event->report.metrics);
         break;
     case RECORD_END:
+        if (stream->empty)      /* a folder and a file of nothing would cost more than a short trial's record */
+            drop_pending(tb, stream);
         error = flush_stream(tb, event->trial);
         text_fini(&stream->pending);
         return error;

@@ -1,6 +1,7 @@
 /* tensorboard.h - DIR/tb/0007/events.out.tfevents.*: the reports of trial 7, for TensorBoard.
  *
- * A file for each run of a trial.  Events wait in memory and are appended in
+ * A file for each run of a trial, but for one that ended at once and reported
+ * nothing.  Events wait in memory and are appended in
  * batches, and no file stays open, so that thousands of trials need no
  * descriptors.  Not durable: what a crash cut off is written anew from the
  * tables, into files of the next generation.
