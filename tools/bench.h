@@ -9,6 +9,8 @@
  *   bench_task.c    tasks: latency and rate
  *   bench_object.c  objects: bandwidth and rate
  *   bench_life.c    starting, stopping, what idles
+ *   bench_sweep.c   sweeps: trials, reports, stops
+ *   bench_record.c  their record, search and resume
  *   bench_zmq.c     the baseline of bench_task.c: ZeroMQ and nothing else
  *
  * The command itself is the program under test: its tasks are registered like
@@ -38,6 +40,7 @@ struct bench {
     /* What one measurement tells for two rows; 0: not measured yet. */
     double start_ms, stop_ms;
     double read_first, read_later, read_own;
+    double trial_ms, trial_growth_mb;
 };
 
 struct bench_figure {
@@ -64,6 +67,18 @@ bool bench_stop(struct bench *b, struct bench_figure *out);
 bool bench_worker_start(struct bench *b, struct bench_figure *out);
 bool bench_idle_head_node(struct bench *b, struct bench_figure *out);
 bool bench_idle_worker(struct bench *b, struct bench_figure *out);
+bool bench_sweep_trials(struct bench *b, struct bench_figure *out);
+bool bench_sweep_c_trial(struct bench *b, struct bench_figure *out);
+bool bench_sweep_memory(struct bench *b, struct bench_figure *out);
+bool bench_sweep_command(struct bench *b, struct bench_figure *out);
+bool bench_sweep_reports(struct bench *b, struct bench_figure *out);
+bool bench_sweep_reports_asked(struct bench *b, struct bench_figure *out);
+bool bench_sweep_record(struct bench *b, struct bench_figure *out);
+bool bench_sweep_stop(struct bench *b, struct bench_figure *out);
+bool bench_sweep_suggest(struct bench *b, struct bench_figure *out);
+bool bench_sweep_suggest_int(struct bench *b, struct bench_figure *out);
+bool bench_sweep_suggest_log(struct bench *b, struct bench_figure *out);
+bool bench_sweep_resume(struct bench *b, struct bench_figure *out);
 
 /* ---- bench.c ------------------------------------------------------------------- */
 
@@ -86,6 +101,15 @@ pid_t bench_spawn(struct bench *b, const char *const *argv, const char *address,
 /* Until it has ended.  False: not with status 0. */
 bool bench_wait(struct bench *b, pid_t pid, const char *what);
 
+/* ---- bench_life.c ------------------------------------------------------------------- */
+
+/* Add the PSS of @pid in MB, without the arena. */
+bool bench_add_pss(struct bench *b, pid_t pid, double *mb);
+/* That of a daemon, whose number is in @file, and of the processes that it keeps beside
+ * itself. */
+struct places;
+bool bench_add_daemon(struct bench *b, const struct places *p, const char *file, double *mb);
+
 /* ---- the hidden command `covey _bench WHAT ...`: what rows execute ----------------- */
 
 #define BENCH_HELPER "_bench"
@@ -93,6 +117,11 @@ bool bench_wait(struct bench *b, pid_t pid, const char *what);
 #define BENCH_HELPER_WORKER_START "worker-start"
 int bench_zmq_echo(const char *endpoint);
 int bench_worker_start_program(void);
+/* Trials of bench_sweep.c */
+#define BENCH_HELPER_PRINT "print-reports"
+#define BENCH_HELPER_STOP "stop-trial"
+int bench_print_reports(void);
+int bench_stop_trial(int64_t began);
 /* main() calls it in a process that is to be a worker, before it becomes one. */
 void bench_before_worker(int argc, char **argv);
 

@@ -200,8 +200,7 @@ bool bench_worker_start(struct bench *b, struct bench_figure *out)
 
 /* ---- memory ------------------------------------------------------------------------------ */
 
-/* Add the PSS of @pid in MB. */
-static bool add_pss(struct bench *b, pid_t pid, double *mb)
+bool bench_add_pss(struct bench *b, pid_t pid, double *mb)
 {
     char path[64], line[1024];
     unsigned long long kib;
@@ -237,17 +236,16 @@ static pid_t parent_of(const char *pid)
     return parent;
 }
 
-/* A daemon, and the processes that it keeps beside itself. */
-static bool add_daemon(struct bench *b, const struct places *p, const char *file, double *mb)
+bool bench_add_daemon(struct bench *b, const struct places *p, const char *file, double *mb)
 {
     pid_t pid = places_read_pid(p, file);
     if (!pid)
         return bench_fail(b, "%s/%s: no process's number", p->dir, file);
-    bool ok = add_pss(b, pid, mb);
+    bool ok = bench_add_pss(b, pid, mb);
     DIR *dir = opendir("/proc");
     for (struct dirent *e; ok && dir && (e = readdir(dir));)
         if (e->d_name[0] >= '1' && e->d_name[0] <= '9' && parent_of(e->d_name) == pid)
-            ok = add_pss(b, atoi(e->d_name), mb);
+            ok = bench_add_pss(b, atoi(e->d_name), mb);
     if (dir)
         closedir(dir);
     return ok;
@@ -263,8 +261,8 @@ bool bench_idle_head_node(struct bench *b, struct bench_figure *out)
     if (!run_command(b, "start", "idle"))
         return false;
     poll(NULL, 0, IDLE_MS);
-    bool ok = add_daemon(b, &p, PLACES_HEAD_PID, &out->value) &&
-              add_daemon(b, &p, PLACES_NODE_PID, &out->value);
+    bool ok = bench_add_daemon(b, &p, PLACES_HEAD_PID, &out->value) &&
+              bench_add_daemon(b, &p, PLACES_NODE_PID, &out->value);
     return run_command(b, "stop", "idle") && ok;
 }
 
@@ -285,5 +283,5 @@ bool bench_idle_worker(struct bench *b, struct bench_figure *out)
               bench_fail(b, "%s", covey_error());
     covey_release(c, ref);
     poll(NULL, 0, IDLE_MS);
-    return ok && add_pss(b, (pid_t)pid, &out->value);
+    return ok && bench_add_pss(b, (pid_t)pid, &out->value);
 }

@@ -19,6 +19,7 @@
 #include "base/nearest.h"
 #include "bench.h"
 #include "cmd.h"
+#include "io/mono.h"
 #include "listing.h"
 
 #define SCHEMA "covey.bench/1"
@@ -59,6 +60,28 @@ static const struct row {
     {"idle_head_node", "MB", bench_idle_head_node, VALUE_MAX, 20,
      "PSS of head, node and the node's keeper, without the arena"},
     {"idle_worker", "MB", bench_idle_worker, VALUE_MAX, 4, "PSS of a worker, without the arena"},
+    {"sweep_trials", "s", bench_sweep_trials, VALUE_MAX, 11,
+     "1,600 trials `sleep 0.1` on 16 declared CPUs; baseline: without overhead"},
+    {"sweep_c_trial", "ms", bench_sweep_c_trial, VALUE_MAX, 1,
+     "an empty C trial, of 10,000 on all cores"},
+    {"sweep_memory", "MB", bench_sweep_memory, VALUE_MAX, 8,
+     "growth of runner, head and node from the 2,000th to the 10,000th of them"},
+    {"sweep_command", "s", bench_sweep_command, RATIO_MAX, 1.5,
+     "10,000 trials /bin/true on all cores; baseline: xargs -P"},
+    {"sweep_reports", "/s", bench_sweep_reports, VALUE_MIN, 50000,
+     "reports that commands print, a trial a core, to the last logger's disk"},
+    {"sweep_reports_asked", "/s", bench_sweep_reports_asked, NO_BOUND, 0,
+     "reports of 64 C trials that each wait for their answer"},
+    {"sweep_record", "/s", bench_sweep_record, VALUE_MIN, 50000,
+     "reports into SQLite, CSV, JSONL and TensorBoard, without trials"},
+    {"sweep_stop", "ms", bench_sweep_stop, VALUE_MAX, 50,
+     "from a report that is answered with stop to the next program in its slot, p99"},
+    {"sweep_suggest", "ms", bench_sweep_suggest, VALUE_MAX, 0.5,
+     "TPE: a suggestion in 10 uniform dimensions, 1,000 trials known"},
+    {"sweep_suggest_int", "ms", bench_sweep_suggest_int, VALUE_MAX, 0.5, "in whole numbers"},
+    {"sweep_suggest_log", "ms", bench_sweep_suggest_log, VALUE_MAX, 0.5, "on a logarithmic scale"},
+    {"sweep_resume", "s", bench_sweep_resume, VALUE_MAX, 1,
+     "open a sweep of 10,000 trials that was killed"},
 };
 #define ROWS (sizeof rows / sizeof *rows)
 
@@ -317,9 +340,14 @@ int cmd_bench(struct cli *cli, int argc, char **argv)
 
 int cmd_bench_helper(struct cli *cli, int argc, char **argv)
 {
+    int64_t began = mono_ns();
     if (argc == 3 && strcmp(argv[1], BENCH_HELPER_ECHO) == 0)
         return bench_zmq_echo(argv[2]);
     if (argc == 2 && strcmp(argv[1], BENCH_HELPER_WORKER_START) == 0)
         return bench_worker_start_program();
+    if (argc == 2 && strcmp(argv[1], BENCH_HELPER_PRINT) == 0)
+        return bench_print_reports();
+    if (argc == 2 && strcmp(argv[1], BENCH_HELPER_STOP) == 0)
+        return bench_stop_trial(began);
     return cli_fail(cli, STATUS_USAGE, NULL, "executed by covey bench alone");
 }

@@ -13,6 +13,9 @@ row_is() { grep -qE "^\{\"row\": \"$1\", \"value\": [0-9.e+]+, \"unit\": \"$2\",
 
 run "$covey" bench --list
 t '--list' out_has 'tasks_sync'
+sweep_rows='trials c_trial memory command reports reports_asked record stop suggest suggest_int suggest_log resume'
+all_sweep_rows() { for row in $sweep_rows; do grep -q "^sweep_$row " "$out" || return 1; done; }
+t '--list has the rows of sweeps' all_sweep_rows
 run "$covey" bench task_sync
 t 'an unknown row' status_is 2
 t 'an unknown row: which was meant' err_has 'tasks_sync'
@@ -28,6 +31,11 @@ t 'a time' row_is worker_start ms
 t 'a size' row_is idle_worker MB
 t 'no errors' err_empty
 t 'leaves nothing' nothing_of_bench
+
+run "$covey" bench --json sweep_suggest sweep_resume
+t 'sweeps' status_is 0
+t 'a suggestion' row_is sweep_suggest ms
+t 'a resume' row_is sweep_resume s
 
 run "$covey" bench stop
 t 'a table' out_has 'bound'
