@@ -13,6 +13,8 @@ SEEDS ?= 10000
 SANITIZED_SEEDS ?= 1000
 FUZZ_SECONDS ?= 60
 TEST_SECONDS ?= 120
+# Goes into the page that a sweep leaves; Debian's package node-d3 has it.
+D3 ?= /usr/share/nodejs/d3/dist/d3.min.js
 
 VERSION := $(shell sed -n 's/^.define COVEY_VERSION "\(.*\)"/\1/p' include/covey.h)
 SOVERSION := 0
@@ -37,10 +39,11 @@ NODE := daemon entrance family head_link keeper keeper_main log_map log_task log
     output packages pager starter zygotes
 HEAD := head record
 SWEEP := asha asha_promotion ask bands cdf command controller csv curves curves_sweep draft grid \
-    help help_run helpers hyperband jsonl lane launch median metrics parzen pbt plan points \
-    record record_db record_read record_sinks record_write replay report rng run rung sample \
-    scheduler search simulate sink sobol space spec spec_covey spec_param spec_point spec_reader \
-    sweep tbevent tensorboard text tpe trial value yaml yaml_scalar
+    help help_run helpers hyperband importance jsonl lane launch median metrics page page_curves \
+    page_data parzen pbt plan points record record_db record_read record_sinks record_write \
+    replay report rng run rung sample scheduler search simulate sink sobol space spec spec_covey \
+    spec_param spec_point spec_reader sweep tbevent tensorboard text tpe trial value yaml \
+    yaml_scalar
 
 # What a program links: no libuv, no SQLite, since loading them is most of a
 # worker's start.
@@ -81,9 +84,9 @@ EXAMPLE_LIBS_sweep = -lcovey-sweep
 UNIT := args budget buf database door exec exec_model extents head head_link head_process keeper \
     link listing logs machine map mesh node node_lists node_model owner owner_lease owner_nomem \
     owner_objects packages page places port record resources store store_nomem store_wants \
-    sweep_command sweep_controller sweep_help sweep_pbt sweep_record sweep_scheduler \
-    sweep_scheduler_model sweep_search sweep_simulate sweep_spec sweep_value sweep_view \
-    sweep_yaml value wire wire_hostile zwatch zygote
+    sweep_command sweep_controller sweep_help sweep_importance sweep_page sweep_pbt sweep_record \
+    sweep_scheduler sweep_scheduler_model sweep_search sweep_simulate sweep_spec sweep_value \
+    sweep_view sweep_yaml value wire wire_hostile zwatch zygote
 # These count on __wrap_malloc to let the n-th allocation fail.
 UNIT_WRAP := exec exec_model head link map mesh node_model owner_nomem store_nomem \
     sweep_scheduler_model sweep_search sweep_simulate
@@ -91,7 +94,7 @@ SIM := machine main net process program world
 FUZZ := frame help lines sweep_file value wire
 # With real processes: scripts, the programs that they run, and programs that
 # are tests themselves.
-CLUSTER_TESTS := cli lists logs stop sweep sweep_fashion sweep_run sweep_view wandb
+CLUSTER_TESTS := cli lists logs stop sweep sweep_fashion sweep_page sweep_run sweep_view wandb
 CLUSTER_PROGRAMS := commander printer talker terminal
 CLUSTER_CHECKS := api_misuse api_use bad_code command_use kill9 message_use sweep_c task_env
 CHECK_LIBS_sweep_c = -lcovey-sweep
@@ -205,6 +208,8 @@ $(OBJ)/%.o: %.c | build/.deps
 # It carries these along.
 $(call objects,runtime/sweep/helpers.c): runtime/sweep/python/covey_report.py \
     runtime/sweep/python/wandb/__init__.py runtime/sweep/python/argparse_help.py
+$(call objects,runtime/sweep/page.c): FLAGS_HERE := -DCOVEY_D3='"$(D3)"'
+$(call objects,runtime/sweep/page.c): $(wildcard runtime/sweep/page/*) $(D3)
 
 $(COMMAND): $(COMMAND_OBJ)
 	$(call say,LD,$@)

@@ -11,8 +11,8 @@
 
 #include "base/nearest.h"
 #include "cmd_sweep.h"
+#include "sweep/page.h"
 #include "sweep/plan.h"
-#include "sweep/sweep.h"
 
 #define NOTHING_LEFT 10         /* of ask and report, for scripts */
 #define LOCK_TRIES 100          /* of a record that another ask or tell has open, 100 ms each */
@@ -149,6 +149,22 @@ static int best(const struct cli *cli, const struct sweep_cmd *cmd)
         print_trial_json(s, t);
     else
         sweep_print_best(s);
+    covey_sweep_close(&s);
+    return exit;
+}
+
+/* Beside a runner, or after one that was killed, too. */
+static int report(const struct cli *cli, const struct sweep_cmd *cmd)
+{
+    char why[1024];
+    covey_sweep *s;
+    covey_status status = covey_sweep_look(&s, cmd->word);
+    if (status != COVEY_OK)
+        return sweep_cmd_fail(cli, status);
+    status = page_write(s, why, sizeof why);
+    int exit = status == COVEY_OK ? STATUS_OK : cli_fail(cli, STATUS_WORK, NULL, "%s", why);
+    if (status == COVEY_OK)
+        printf("%s/" PAGE_FILE "\n", covey_sweep_dir(s));
     covey_sweep_close(&s);
     return exit;
 }
@@ -354,6 +370,7 @@ static const struct action {
     {"show", "DIR", show, false},                 {"best", "DIR", best, false},
     {"attach", "DIR", sweep_cmd_attach, false},
     {"stop", "DIR", stop, false},                 {"preview", "FILE.yaml", preview, false},
+    {"report", "DIR", report, false},
     {"create", "FILE.yaml", create, false},       {"ask", "DIR", ask, false},
     {"tell", "DIR", tell, true},                  {"simulate", "FILE.yaml", sweep_cmd_simulate, false},
     {"init", "[-o FILE] [--] PROGRAM [ARGS]", sweep_cmd_init, true},

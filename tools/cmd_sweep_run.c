@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cmd_sweep.h"
+#include "sweep/page.h"
 #include "sweep/sweep.h"
 #include "sweep_detach.h"
 #include "sweep_live.h"
@@ -146,6 +147,7 @@ static int run(struct runner *r, covey_sweep *s)
     covey_close(&c);
     sweep_print_summary(s);
     printf("in %s\n", s->dir);
+    printf("report: %s/" PAGE_FILE "\n", s->dir);
     int exit = sweep_cmd_ended(r->cli, status, covey_sweep_error());
     running = NULL;
     return exit;

@@ -9,7 +9,7 @@
  * and answered when the record has them on disk, many at a time, so that what a
  * trial was told is never forgotten.
  */
-#include "sweep/sweep.h"
+#include "sweep/page.h"
 
 #include <errno.h>
 #include <math.h>
@@ -470,6 +470,7 @@ covey_status covey_sweep_run(covey_sweep *s, covey *c)
     for (uint32_t i = 0; i < run.slot_count; i++)
         if (run.slots[i].ref.generation)
             covey_release(c, run.slots[i].ref);     /* its callbacks must not meet what is freed here */
+    page_write_last(s);
     covey_status status = how_it_ended(s);
     sweep_record_run(s, false, status);
     s->run = NULL;
