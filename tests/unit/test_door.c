@@ -68,7 +68,7 @@ static struct msg welcome_of(const char *dir)
 {
     return (struct msg){
         .kind = MSG_DOOR_WELCOME,
-        .u.door_welcome = {WIRE_VERSION, {1, 7, 0, 0}, {1, 0, 1, 0}, 1 << 20, 1 << 16, 2, 3,
+        .u.door_welcome = {WIRE_VERSION, {1, 7, 0, 0}, {1, 0, 1, 0}, 1 << 20, 1 << 16, 2, 0, 3,
                            span_str("default"), span_str(dir)},
     };
 }
