@@ -231,7 +231,7 @@ static bool is_value(const char *p)
 
 /* ---- names --------------------------------------------------------------------------- */
 
-/* --lr, -lr, --[no-]amp; one letter is no name of a parameter.  Returns its end. */
+/* --lr, -lr, --[no-]amp; not -l, which no sweep's --l=1 would reach.  Returns its end. */
 static const char *take_name(struct help_option *o, const char *p)
 {
     static const char *const offs[] = {"[no-]", "[no]"};
@@ -249,7 +249,7 @@ static const char *take_name(struct help_option *o, const char *p)
         len--;
     if (o->name[0] && strncmp(p, "no-", 3) == 0)
         o->has_off = true;
-    if (!o->name[0] && len > 1)
+    if (!o->name[0] && len > (is_long ? 0 : 1))
         (void)copy(o->name, sizeof o->name, p, len);
     return p + len;
 }
