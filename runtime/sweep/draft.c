@@ -374,14 +374,16 @@ static void put_bounds(struct text *t, const struct range *r)
     text_puts(t, "\n");
 }
 
+static bool is_on(const struct help_option *o)
+{
+    return o->off[0] && (strcasecmp(o->standard, "true") == 0 || strcmp(o->standard, o->name) == 0);
+}
+
 static void put_param(struct text *t, const struct help_option *o, const struct range *r)
 {
-    char off[HELP_NAME_MAX + 4];
-    snprintf(off, sizeof off, "no-%s", o->name);
     /* A switch that is on by default is varied by what turns it off. */
-    bool is_off = r->shape == SHAPE_FLAG && o->has_off &&
-                  (strcasecmp(o->standard, "true") == 0 || strcmp(o->standard, o->name) == 0);
-    open_param(t, o, is_off ? off : o->name, r->is_guess);
+    bool is_off = r->shape == SHAPE_FLAG && is_on(o);
+    open_param(t, o, is_off ? o->off : o->name, r->is_guess);
     switch (r->shape) {
     case SHAPE_FLAG: text_puts(t, "    values: [true, false]\n"); break;
     case SHAPE_TEXT_BOOL:

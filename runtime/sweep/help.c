@@ -231,26 +231,37 @@ static bool is_value(const char *p)
 
 /* ---- names --------------------------------------------------------------------------- */
 
-/* --lr, -lr, --[no-]amp; not -l, which no sweep's --l=1 would reach.  Returns its end. */
-static const char *take_name(struct help_option *o, const char *p)
+/* What turns an option off: the name behind a slash, or its own with "no" before. */
+static bool is_off(const struct help_option *o, const char *name, size_t len, bool slashed)
 {
-    static const char *const offs[] = {"[no-]", "[no]"};
+    static const char *const nos[] = {"no-", "no_", "no"};
+    for (size_t i = 0; i < 3 && !slashed; i++) {
+        size_t no = strlen(nos[i]);
+        slashed = len > no && strncmp(name, nos[i], no) == 0 && strlen(o->name) == len - no &&
+                  strncmp(name + no, o->name, len - no) == 0;
+    }
+    return slashed;
+}
+
+/* --lr, -lr, --[no-]amp; not -l, which no sweep's --l=1 would reach.  Returns its end. */
+static const char *take_name(struct help_option *o, const char *p, bool slashed)
+{
+    const char *no = "";
     bool is_long = p[1] == '-';
     p += is_long ? 2 : 1;
-    for (size_t i = 0; i < 2; i++)
-        if (strncmp(p, offs[i], strlen(offs[i])) == 0) {
-            o->has_off = true;
-            p += strlen(offs[i]);
-        }
+    if (strncmp(p, "[no-]", 5) == 0 || strncmp(p, "[no]", 4) == 0) {
+        no = p[3] == '-' ? "no-" : "no";
+        p += strlen(no) + 2;
+    }
     size_t len = 0;
     while (is_name_char(p[len]))
         len++;
     while (len > 0 && p[len - 1] == '.')
         len--;
-    if (o->name[0] && strncmp(p, "no-", 3) == 0)
-        o->has_off = true;
-    if (!o->name[0] && len > (is_long ? 0 : 1))
-        (void)copy(o->name, sizeof o->name, p, len);
+    if (!o->name[0] && len > (is_long ? 0 : 1) && copy(o->name, sizeof o->name, p, len) && *no)
+        snprintf(o->off, sizeof o->off, "%s%.*s", no, (int)len, p);
+    else if (o->name[0] && is_long && !o->off[0] && is_off(o, p, len, slashed))
+        (void)copy(o->off, sizeof o->off, p, len);
     return p + len;
 }
 
@@ -278,16 +289,31 @@ static bool is_type_column(const char *p)
                  : *p >= 'A' && *p <= 'Z' && type_of(p, (size_t)(end - p)) != HELP_UNKNOWN;
 }
 
+/* Behind "--lr:", as absl has it: a text, before which choices may stand. */
+static const char *read_colon(struct help_option *o, const char *p)
+{
+    o->takes_value = !o->off[0];
+    p += strspn(p, " ");
+    const char *close = *p == '<' ? closing(p) : NULL;
+    if (close && close[1] == ':') {
+        take_value(o, p);
+        p = close + 2;
+    }
+    return p + strspn(p, " ");
+}
+
 /* Names and what they take.  Returns where the text begins, perhaps an end. */
 static const char *read_names(struct help_option *o, const char *p)
 {
+    bool slashed = false;
     while (is_option(p)) {
-        p = take_attached(o, take_name(o, p));
+        p = take_attached(o, take_name(o, p, slashed));
         const char *next = p + strspn(p, " ");
+        slashed = *next == '/';
         if (*next == ',' || *next == '/' || *next == '|')
             next += 1 + strspn(next + 1, " ");
         else if (*p == ':')
-            return p + 1 + strspn(p + 1, " ");
+            return read_colon(o, p + 1);
         if (is_option(next))
             p = next;
     }
@@ -417,6 +443,34 @@ static void open_option(struct reader *r, const struct line *line)
     add_text(o, text);
 }
 
+static void add_word(struct help *help, const char *word, size_t len)
+{
+    char (*at)[HELP_WORD_MAX] = &help->words[help->word_count];
+    if (help->word_count == HELP_WORDS_MAX || !copy(*at, sizeof *at, word, len))
+        return;
+    for (size_t i = 0; i < help->word_count; i++)
+        if (strcasecmp(help->words[i], *at) == 0)
+            return;
+    help->word_count++;
+}
+
+/* "usage: train [-h] --lr LR DATA": DATA, which stands in no brackets, behind no option,
+ * and in capitals or as <data>. */
+static void read_usage(struct help *help, const char *p)
+{
+    p += strcspn(p, " ");       /* the program */
+    for (bool after_option = false; *(p += strspn(p, " "));) {
+        const char *close = closing(p), *end = close ? close + 1 : word_end(p);
+        bool shouts = !memchr(p, '.', (size_t)(end - p)) && (*p == '<' || (*p >= 'A' && *p <= 'Z'));
+        for (const char *c = p; c < end && *p != '<'; c++)
+            shouts = shouts && !(*c >= 'a' && *c <= 'z');
+        if (shouts && !after_option)
+            add_word(help, p, (size_t)(end - p));
+        after_option = *p == '-' && !memchr(p, '=', (size_t)(end - p));
+        p = end > p ? end : p + 1;
+    }
+}
+
 /* A heading ends what came before it, and may say that words follow that are no options. */
 static void take_heading(struct reader *r, const char *text)
 {
@@ -427,12 +481,10 @@ static void take_heading(struct reader *r, const char *text)
 /* Those further right go on with a text. */
 static void take_word(struct reader *r, const struct line *line)
 {
-    struct help *help = r->help;
     const char *word = line->text + line->indent;
     r->words_indent = r->words_indent ? r->words_indent : line->indent;
-    if (line->indent == r->words_indent && help->word_count < HELP_WORDS_MAX &&
-        copy(help->words[help->word_count], HELP_WORD_MAX, word, strcspn(word, " ")))
-        help->word_count++;
+    if (line->indent == r->words_indent)
+        add_word(r->help, word, strcspn(word, " "));
 }
 
 static void take_line(struct reader *r, const struct line *line)
@@ -446,8 +498,12 @@ static void take_line(struct reader *r, const struct line *line)
         r->column = r->column > 0 ? r->column : line->indent;
         add_text(r->open, line->text + line->indent);
     } else {
+        static const char usage[] = "usage: ";
+        const char *text = line->text + line->indent;
         close_option(r);
-        if (line->indent == 0)
+        if (strncasecmp(text, usage, strlen(usage)) == 0)
+            read_usage(r->help, text + strlen(usage));
+        else if (line->indent == 0)
             take_heading(r, line->text);
         else if (r->in_words)
             take_word(r, line);

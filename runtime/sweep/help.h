@@ -32,7 +32,7 @@ struct help_option {
     char name[HELP_NAME_MAX];   /* the long one without its dashes: letters, digits, "_-." */
     bool takes_value;
     bool is_many;               /* several words follow it */
-    bool has_off;               /* --no-NAME turns it off */
+    char off[HELP_NAME_MAX];    /* the option that turns it off: "no-amp"; "": none */
     enum help_type type;        /* as far as the text tells */
     char standard[HELP_WORD_MAX]; /* its default; "": not told, or none */
     char choices[HELP_CHOICES_MAX][HELP_WORD_MAX];
@@ -44,7 +44,7 @@ struct help {
     struct help_option options[HELP_OPTIONS_MAX];
     size_t count;
     size_t left_out;            /* options beyond HELP_OPTIONS_MAX */
-    char words[HELP_WORDS_MAX][HELP_WORD_MAX]; /* what stands below "positional arguments:" */
+    char words[HELP_WORDS_MAX][HELP_WORD_MAX]; /* what it wants besides options, by its usage */
     size_t word_count;
 };
 

@@ -18,6 +18,7 @@ static void check_option(const struct help_option *o)
     static const char name_chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
     FUZZ_CHECK(is_text(o->name, sizeof o->name) && o->name[0]);
     FUZZ_CHECK(o->name[strspn(o->name, name_chars)] == 0);
+    FUZZ_CHECK(is_text(o->off, sizeof o->off) && o->off[strspn(o->off, name_chars)] == 0);
     FUZZ_CHECK(is_text(o->standard, sizeof o->standard) && is_text(o->text, sizeof o->text));
     FUZZ_CHECK(!strchr(o->text, '\n') && o->type <= HELP_BOOL);
     FUZZ_CHECK(o->choice_count <= HELP_CHOICES_MAX && (o->choice_count == 0 || o->takes_value || o->text[0] != 0));

@@ -45,56 +45,60 @@ static const struct help_option *only(const char *text)
 /* One option each: its line or lines, and what they mean. */
 static const struct {
     const char *text, *name;
-    bool takes_value, is_many, has_off;
+    bool takes_value, is_many;
+    const char *off;
     enum help_type type;
     const char *standard, *choices; /* choices joined by "|" */
 } lines[] = {
     /* argparse */
-    {"  --lr LR   rate (default: 0.01)", "lr", true, false, false, HELP_UNKNOWN, "0.01", ""},
-    {"  -l LR, --lr LR  rate", "lr", true, false, false, HELP_UNKNOWN, "", ""},
+    {"  --lr LR   rate (default: 0.01)", "lr", true, false, "", HELP_UNKNOWN, "0.01", ""},
+    {"  -l LR, --lr LR  rate", "lr", true, false, "", HELP_UNKNOWN, "", ""},
     {"  -l, --learning-rate LR\n                        rate (default:\n                        1e-05)",
-     "learning-rate", true, false, false, HELP_UNKNOWN, "1e-05", ""},
-    {"  --opt {adam,sgd}  optimizer (default: adam)", "opt", true, false, false, HELP_UNKNOWN, "adam", "adam|sgd"},
-    {"  --opt {adam,sgd}\n                        optimizer", "opt", true, false, false, HELP_UNKNOWN, "",
+     "learning-rate", true, false, "", HELP_UNKNOWN, "1e-05", ""},
+    {"  --opt {adam,sgd}  optimizer (default: adam)", "opt", true, false, "", HELP_UNKNOWN, "adam", "adam|sgd"},
+    {"  --opt {adam,sgd}\n                        optimizer", "opt", true, false, "", HELP_UNKNOWN, "",
      "adam|sgd"},
-    {"  --sizes N [N ...]  sizes (default: [1, 2])", "sizes", true, true, false, HELP_UNKNOWN, "", ""},
-    {"  --pair A B         two", "pair", true, true, false, HELP_UNKNOWN, "", ""},
-    {"  --keep [K]         perhaps", "keep", true, false, false, HELP_UNKNOWN, "", ""},
-    {"  --amp, --no-amp    mixed (default: True)", "amp", false, false, true, HELP_UNKNOWN, "True", ""},
-    {"  --amp | --no-amp   mixed", "amp", false, false, true, HELP_UNKNOWN, "", ""},
-    {"  --verbose          say more", "verbose", false, false, false, HELP_UNKNOWN, "", ""},
-    {"  --n N (default: None)", "n", true, false, false, HELP_UNKNOWN, "", ""},
-    {"  -n N  one letter (default: 3)", "", true, false, false, HELP_UNKNOWN, "", ""},
-    {"  --lr LR   (default: 1) (type: float)", "lr", true, false, false, HELP_FLOAT, "1", ""},
+    {"  --sizes N [N ...]  sizes (default: [1, 2])", "sizes", true, true, "", HELP_UNKNOWN, "", ""},
+    {"  --pair A B         two", "pair", true, true, "", HELP_UNKNOWN, "", ""},
+    {"  --keep [K]         perhaps", "keep", true, false, "", HELP_UNKNOWN, "", ""},
+    {"  --amp, --no-amp    mixed (default: True)", "amp", false, false, "no-amp", HELP_UNKNOWN, "True", ""},
+    {"  --amp | --no-amp   mixed", "amp", false, false, "no-amp", HELP_UNKNOWN, "", ""},
+    {"  --verbose          say more", "verbose", false, false, "", HELP_UNKNOWN, "", ""},
+    {"  --n N (default: None)", "n", true, false, "", HELP_UNKNOWN, "", ""},
+    {"  -n N  one letter (default: 3)", "", true, false, "", HELP_UNKNOWN, "", ""},
+    {"  --lr LR   (default: 1) (type: float)", "lr", true, false, "", HELP_FLOAT, "1", ""},
     /* click, typer */
-    {"  -l, --lr FLOAT   Rate.  [default: 0.01]", "lr", true, false, false, HELP_FLOAT, "0.01", ""},
-    {"  --layers INTEGER RANGE  Layers.  [default: 3; 1<=x<=8]", "layers", true, false, false, HELP_INT, "3", ""},
-    {"  --opt [adam|sgd]  Optimizer.  [default: sgd; required]", "opt", true, false, false, HELP_UNKNOWN, "sgd",
+    {"  -l, --lr FLOAT   Rate.  [default: 0.01]", "lr", true, false, "", HELP_FLOAT, "0.01", ""},
+    {"  --layers INTEGER RANGE  Layers.  [default: 3; 1<=x<=8]", "layers", true, false, "", HELP_INT, "3", ""},
+    {"  --opt [adam|sgd]  Optimizer.  [default: sgd; required]", "opt", true, false, "", HELP_UNKNOWN, "sgd",
      "adam|sgd"},
-    {"  --shout / --no-shout  [default: no-shout]", "shout", false, false, true, HELP_UNKNOWN, "no-shout", ""},
-    {"\xe2\x94\x82 *  --lr      -l      FLOAT    Rate [default: 0.01]   \xe2\x94\x82", "lr", true, false, false,
+    {"  --loud / --quiet   [default: loud]", "loud", false, false, "quiet", HELP_UNKNOWN, "loud", ""},
+    {"  --shout / --no-shout  [default: no-shout]", "shout", false, false, "no-shout", HELP_UNKNOWN, "no-shout", ""},
+    {"\xe2\x94\x82 *  --lr      -l      FLOAT    Rate [default: 0.01]   \xe2\x94\x82", "lr", true, false, "",
      HELP_FLOAT, "0.01", ""},
-    {"\xe2\x94\x82    --opt        [adam|sgd]  The one  \xe2\x94\x82", "opt", true, false, false, HELP_UNKNOWN, "",
+    {"\xe2\x94\x82    --opt        [adam|sgd]  The one  \xe2\x94\x82", "opt", true, false, "", HELP_UNKNOWN, "",
      "adam|sgd"},
     /* GNU */
-    {"  -b, --batch-size=N     images (default 32)", "batch-size", true, false, false, HELP_UNKNOWN, "32", ""},
-    {"      --decay[=RATE]     decay; defaults to 0.5", "decay", true, false, false, HELP_UNKNOWN, "0.5", ""},
-    {"      --lr=RATE          rate, default is 0.05.", "lr", true, false, false, HELP_UNKNOWN, "0.05", ""},
-    {"  --out=FILE             where", "out", true, false, false, HELP_PATH, "", ""},
-    {"\t--lr=RATE\trate", "lr", true, false, false, HELP_UNKNOWN, "", ""},
+    {"  -b, --batch-size=N     images (default 32)", "batch-size", true, false, "", HELP_UNKNOWN, "32", ""},
+    {"      --decay[=RATE]     decay; defaults to 0.5", "decay", true, false, "", HELP_UNKNOWN, "0.5", ""},
+    {"      --lr=RATE          rate, default is 0.05.", "lr", true, false, "", HELP_UNKNOWN, "0.05", ""},
+    {"  --out=FILE             where", "out", true, false, "", HELP_PATH, "", ""},
+    {"\t--lr=RATE\trate", "lr", true, false, "", HELP_UNKNOWN, "", ""},
     /* clap, Go, absl */
     {"      --opt <OPT>\n          One\n\n          [default: adam]\n          [possible values: adam, sgd]", "opt",
-     true, false, false, HELP_UNKNOWN, "adam", "adam|sgd"},
-    {"      --sizes <N>...  sizes", "sizes", true, true, false, HELP_UNKNOWN, "", ""},
-    {"  -lr float\n    \trate (default 0.01)", "lr", true, false, false, HELP_FLOAT, "0.01", ""},
-    {"  -name string\n    \ta name (default \"a run\")", "name", true, false, false, HELP_TEXT, "a run", ""},
-    {"  --[no]amp: Mixed.\n    (default: 'true')", "amp", false, false, true, HELP_UNKNOWN, "true", ""},
+     true, false, "", HELP_UNKNOWN, "adam", "adam|sgd"},
+    {"      --sizes <N>...  sizes", "sizes", true, true, "", HELP_UNKNOWN, "", ""},
+    {"  -lr float\n    \trate (default 0.01)", "lr", true, false, "", HELP_FLOAT, "0.01", ""},
+    {"  -name string\n    \ta name (default \"a run\")", "name", true, false, "", HELP_TEXT, "a run", ""},
+    {"  --[no]amp: Mixed.\n    (default: 'true')", "amp", false, false, "noamp", HELP_UNKNOWN, "true", ""},
+    {"  --lr: rate\n    (default: '0.1')\n    (a number)", "lr", true, false, "", HELP_UNKNOWN, "0.1", ""},
+    {"  --opt: <adam|sgd>: the one", "opt", true, false, "", HELP_UNKNOWN, "", "adam|sgd"},
     /* colours */
-    {"  \033[1;36m--lr\033[0m FLOAT  rate", "lr", true, false, false, HELP_FLOAT, "", ""},
+    {"  \033[1;36m--lr\033[0m FLOAT  rate", "lr", true, false, "", HELP_FLOAT, "", ""},
     /* prose */
-    {"  --fast be as fast as can be", "fast", false, false, false, HELP_UNKNOWN, "", ""},
-    {"  --fast  by default this is slow.", "fast", false, false, false, HELP_UNKNOWN, "this", ""},
-    {"  --fast  the default", "fast", false, false, false, HELP_UNKNOWN, "", ""},
+    {"  --fast be as fast as can be", "fast", false, false, "", HELP_UNKNOWN, "", ""},
+    {"  --fast  by default this is slow.", "fast", false, false, "", HELP_UNKNOWN, "this", ""},
+    {"  --fast  the default", "fast", false, false, "", HELP_UNKNOWN, "", ""},
 };
 
 static void join_choices(const struct help_option *o, char *out, size_t size)
@@ -124,7 +128,7 @@ static void test_lines(void **state)
         assert_int_equal(help.count, 1);
         assert_int_equal(o->takes_value, lines[i].takes_value);
         assert_int_equal(o->is_many, lines[i].is_many);
-        assert_int_equal(o->has_off, lines[i].has_off);
+        assert_string_equal(o->off, lines[i].off);
         assert_int_equal(o->type, lines[i].type);
         assert_string_equal(o->standard, lines[i].standard);
         assert_string_equal(choices, lines[i].choices);
@@ -157,6 +161,10 @@ static void test_words(void **state)
     assert_string_equal(help.words[0], "data");
     assert_string_equal(help.words[1], "out");
     assert_int_equal(help.count, 1);
+    read_help("Usage: train [OPTIONS] --lr LR DATA [OUT]... <more> run\nArguments:\n  DATA  x\n");
+    assert_int_equal(help.word_count, 2);
+    assert_string_equal(help.words[0], "DATA");
+    assert_string_equal(help.words[1], "<more>");
 }
 
 /* What is too long is left out, and nothing is mixed up by it. */
