@@ -94,7 +94,8 @@ SIM := machine main net process program world
 FUZZ := frame help lines sweep_file value wire
 # With real processes: scripts, the programs that they run, and programs that
 # are tests themselves.
-CLUSTER_TESTS := cli lists logs stop sweep sweep_fashion sweep_page sweep_run sweep_view wandb
+CLUSTER_TESTS := cli lists logs stop sweep sweep_fashion sweep_page sweep_run sweep_tools \
+    sweep_view wandb
 CLUSTER_PROGRAMS := commander printer talker terminal
 CLUSTER_CHECKS := api_misuse api_use bad_code command_use kill9 message_use sweep_c task_env
 CHECK_LIBS_sweep_c = -lcovey-sweep

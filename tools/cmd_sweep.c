@@ -423,6 +423,8 @@ int cmd_sweep(struct cli *cli, int argc, char **argv)
         {"json", 0, ARG_FLAG, &cmd.json, NULL, "for programs, one object a line"},
         {0},
     };
+    for (size_t i = 0; cli->words && i < ACTIONS; i++)
+        puts(actions[i].name);  /* for completion */
     int words, status = cli_parse(cli, options, ARGS_MIXED, argc, argv, &words);
     if (status != CLI_GO)
         return status;

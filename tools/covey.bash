@@ -10,6 +10,9 @@ _covey()
         mapfile -t COMPREPLY < <(compgen -c -f -- "$word")
     elif [[ $command == list && $word != -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "tasks workers objects nodes" -- "$word")
+    elif [[ $command == sweep && $word != -* ]] && ((COMP_CWORD > 2)); then
+        mapfile -t COMPREPLY < <(compgen -f -- "$word")
+        compopt -o filenames 2>/dev/null
     else
         mapfile -t COMPREPLY < <(compgen -W "$(covey _words "$command" 2>/dev/null)" -- "$word")
         [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace
