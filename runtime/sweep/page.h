@@ -11,7 +11,7 @@
  *          and what does not depend on them is still that of all; PAGE_POINTS_MAX points
  *          of learning curves, where a trial that has more reports keeps every 2nd, 4th ...
  *          and its last one; PAGE_RUNS_MAX bars of the timeline, the last ones;
- *          PAGE_WHY_MAX bytes of an error.  The page says what it left out.
+ *          PAGE_WHY_MAX bytes of an error, with the last line of PAGE_TAILS_MAX logs.  The page says what it left out.
  * Memory   The points, and a word or so a trial; the record is read row by row.
  * Crashes  Written by another name and renamed: a page is whole, or is the one before.
  */
@@ -25,6 +25,7 @@
 #define PAGE_POINTS_MAX 400000u
 #define PAGE_RUNS_MAX 40000u
 #define PAGE_WHY_MAX 300u
+#define PAGE_TAILS_MAX 500u     /* logs of failed trials, whose last line is shown */
 
 /* Write @s's page: of a sweep that was opened to look, while another process may run it,
  * or at the end of a run.  With @why where it fails: COVEY_ESYSTEM (disk, rights, the record

@@ -60,15 +60,11 @@ static void put_meta(struct page *p, const char *key, const char *meta)
 }
 
 /* At most PAGE_WHY_MAX bytes of @why, cut between characters. */
-static void put_why(struct text *t, const char *why)
+static void put_cut(struct text *t, const char *why)
 {
     char cut[PAGE_WHY_MAX + 4];
     size_t len = 0;
     uint32_t code;
-    if (!why || !*why) {
-        text_puts(t, "null");
-        return;
-    }
     while (why[len]) {
         size_t size = text_utf8(why + len, &code);
         size = size ? size : 1;
@@ -79,6 +75,24 @@ static void put_why(struct text *t, const char *why)
     memcpy(cut, why, len);
     strcpy(cut + len, why[len] ? "..." : "");
     text_json_string(t, cut);
+}
+
+/* What went wrong: the record's words, and what the program printed last.  A trial that ended well
+ * was perhaps told to, which is nothing to tell. */
+static void put_why(struct page *p, const struct trial *t)
+{
+    char tail[PAGE_WHY_MAX] = "", words[2 * PAGE_WHY_MAX];
+    bool well = t->state == TRIAL_COMPLETE || t->state == TRIAL_STOPPED || t->state == TRIAL_PAUSED;
+    if (well || !t->why || !*t->why) {
+        text_puts(&p->part, "null");
+        return;
+    }
+    if (t->state == TRIAL_FAILED && p->tails++ < PAGE_TAILS_MAX)
+        launch_tail(p->s, t->number, tail, sizeof tail);
+    const char *line = strrchr(tail, '\n');
+    line = line ? line + 1 : tail;
+    snprintf(words, sizeof words, *line ? "%s: %s" : "%s", t->why, line);
+    put_cut(&p->part, words);
 }
 
 /* ---- parameters ----------------------------------------------------------------------------- */
@@ -269,7 +283,7 @@ static void put_trial(struct page *p, const struct trial *t)
     text_printf(&p->part, ",%lld,%lld,%u,%u,%lld,%lld,%lld,", (long long)t->best_step, (long long)t->step, t->runs,
                 t->bracket, (long long)(t->started_ms - p->began_ms),
                 (long long)(t->ended_ms ? t->ended_ms - p->began_ms : -1), (long long)t->ran_ms);
-    put_why(&p->part, t->why);
+    put_why(p, t);
     for (size_t i = 0; i < space->count; i++) {
         if (is_constant(&space->params[i]))
             continue;

@@ -69,13 +69,15 @@ function nearest(list, paths, px, py) {
 
 function drawCurves() {
   const section = byId("curves"), extent = curveExtent();
+  /* Where most were stopped in the first tenth, a linear axis would be empty but for that. */
+  curveView.logX = extent.most >= 9 && trials.filter(t => t.step > 0 && t.step <= extent.most / 8).length > trials.length / 2;
   const withCurve = trials.filter(t => t.curve.length > 0);
   if (withCurve.length === 0) {
     section.querySelector(".plot").replaceChildren(el("p", { class: "empty" }, "No trial has reported the metric yet."));
     return;
   }
   const plot = new Plot(section, `Learning curves of ${withCurve.length} trials: ${METRIC} by step`, ["lines", "marks"]);
-  const margin = { top: 12, right: 14, bottom: 38, left: 58 };
+  const margin = { top: 30, right: 14, bottom: 38, left: 58 };
   let paths = [], x, y, box;
   /* Those in the foreground last: running and complete ones over stopped ones. */
   const order = { other: 0, stopped: 1, failed: 2, paused: 3, complete: 4, running: 5 };
@@ -133,9 +135,10 @@ function drawCurves() {
   function rungMarks(g) {
     const steps = [...new Set(DATA.rungs.map(r => r[2]))].filter(s => s < extent.most && s >= x.domain()[0]);
     if (steps.length > 40) return;
+    const cuts = DATA.rungs.length <= 2 * steps.length + 6 ? DATA.rungs : [];   /* of many brackets they hide each other */
     for (const step of steps)
       g.append("line").attr("class", "rung-line").attr("x1", x(step)).attr("x2", x(step)).attr("y1", margin.top).attr("y2", plot.height - margin.bottom);
-    for (const [, , step, , reached, , cut] of DATA.rungs)
+    for (const [, , step, , reached, , cut] of cuts)
       if (reached > 0 && cut !== null && step < extent.most && cut >= d3.min(y.domain()) && cut <= d3.max(y.domain()))
         g.append("line").attr("class", "rung-cut").attr("x1", x(step) - 6).attr("x2", x(step) + 6).attr("y1", y(cut)).attr("y2", y(cut));
   }
@@ -166,7 +169,7 @@ function drawCurves() {
   controls.append(el("label", null, "smooth", smooth));
   if (valueDomain(extent.values, false).clipped > 0)
     controls.append(toggle("All values", false, on => { curveView.all = on; redraw(); }, "Also those far out"));
-  controls.append(toggle("log step", false, on => { curveView.logX = on; redraw(); }));
+  controls.append(toggle("log step", curveView.logX, on => { curveView.logX = on; redraw(); }));
   if (extent.positive)
     controls.append(toggle(`log ${METRIC.length > 16 ? "value" : METRIC}`, false, on => { curveView.logY = on; redraw(); }));
   watchWidth(plot.host, draw);

@@ -63,16 +63,16 @@ function duration(ms) {
   return Number((s / 86400).toPrecision(3)) + " days";
 }
 
-/* The domain for values: all of them, or without a few that are far out on the worse
- * side, since one diverged trial would leave a flat line of the others. */
+/* The domain for values: all of them, or up to three interquartile ranges beyond the
+ * quartiles on the worse side, since one diverged trial would leave a flat line of the others. */
 function valueDomain(values, whole) {
   const sorted = Float64Array.from(values.filter(v => v !== null)).sort();
   if (sorted.length === 0) return { domain: [0, 1], clipped: 0 };
   let low = sorted[0], high = sorted[sorted.length - 1];
   if (!whole && sorted.length >= 20) {
-    const q05 = d3.quantile(sorted, 0.05), q95 = d3.quantile(sorted, 0.95), room = 0.75 * (q95 - q05);
-    if (!DATA.maximize && high > q95 + room && room > 0) high = q95 + room;
-    if (DATA.maximize && low < q05 - room && room > 0) low = q05 - room;
+    const q1 = d3.quantile(sorted, 0.25), q3 = d3.quantile(sorted, 0.75), room = 3 * (q3 - q1);
+    if (!DATA.maximize && room > 0) high = Math.min(high, q3 + room);
+    if (DATA.maximize && room > 0) low = Math.max(low, q1 - room);
   }
   let clipped = 0;
   for (const v of sorted) if (v < low || v > high) clipped++;

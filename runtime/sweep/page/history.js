@@ -8,7 +8,7 @@ function drawHistory() {
     return;
   }
   const plot = new Plot(section, `${METRIC} of ${points.length} trials in the order of their starts`, ["dots", "marks"]);
-  const margin = { top: 12, right: 14, bottom: 38, left: 58 };
+  const margin = { top: 30, right: 14, bottom: 38, left: 58 };
   const view = { log: false, all: false };
   const values = points.map(t => t.best), positive = values.every(v => v > 0);
   let x, y, box;

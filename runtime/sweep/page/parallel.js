@@ -36,7 +36,7 @@ function drawParallel() {
     return;
   }
   const plot = new Plot(section, `Parallel coordinates of ${trials.length} trials over ${axes.map(a => a.name).join(", ")}`, ["all", "chosen", "marks"]);
-  const margin = { top: 40, right: 60, bottom: 26, left: 60 };
+  const margin = { top: 48, right: 60, bottom: 30, left: 60 };
   let paths = [], ramp, bottom;
 
   function trialPath(t) {
@@ -64,9 +64,12 @@ function drawParallel() {
   }
   function lines() {
     const filtered = isFiltered();
-    const alpha = Math.max(0.1, Math.min(0.85, 9 / Math.sqrt(Math.max(1, activeCount))));
+    /* Among thousands only the best tenth may be dark, or nothing is seen. */
+    const many = Math.max(0, Math.min(1, Math.log10(Math.max(1, activeCount) / 100)));
+    const alpha = Math.max(0.12, Math.min(0.85, 9 / Math.sqrt(Math.max(1, activeCount))));
     const one = colour => (c, t) => {
-      c.globalAlpha = alpha * (t.best === null ? 0.5 : 0.45 + 0.55 * t.goodness);
+      const weight = 0.45 + 0.55 * t.goodness;
+      c.globalAlpha = Math.max(0.012, alpha * (t.best === null ? 0.4 : weight * (1 - many) + many * (0.06 + t.goodness ** 14)));
       c.strokeStyle = colour(t);
       c.lineWidth = 1 + t.goodness * 0.8;
       c.setLineDash(t.best === null ? [4, 3] : []);
@@ -94,10 +97,6 @@ function drawParallel() {
 
   /* ---- brushes ---- */
 
-  function brushText(axis, low, high) {
-    if (!axis.p || !axis.p.choices) return `${cut(axis.name, 22)} ${number(low)} – ${number(high)}`;
-    return "";
-  }
   function brushed(axis, extent) {
     if (!extent) { setBrush(axis.key, null); return; }
     const [top, end] = extent;
@@ -110,7 +109,7 @@ function drawParallel() {
     /* At an end of the axis what lies beyond it counts, too. */
     const range = axis.scale.range(), low = axis.scale.invert(end), high = axis.scale.invert(top);
     const open = [end >= range[0] - 1, top <= range[1] + 1];
-    setBrush(axis.key, { text: brushText(axis, low, high), test(t) {
+    setBrush(axis.key, { text: `${cut(axis.name, 22)} ${number(low)} – ${number(high)}`, test(t) {
       const v = axis.value(t);
       return v !== null && (open[0] || v >= low) && (open[1] || v <= high);
     } });
@@ -125,7 +124,7 @@ function drawParallel() {
 
   /* ---- axes ---- */
 
-  function axes_(width) {
+  function drawAxes(width) {
     plot.svg.selectAll("*").remove();
     const room = Math.floor((width - margin.left - margin.right) / Math.max(1, axes.length - 1) / 7) - 1;
     for (const axis of axes) {
@@ -148,7 +147,7 @@ function drawParallel() {
   function draw(hostWidth) {
     const width = Math.max(hostWidth, margin.left + margin.right + (axes.length - 1) * AXIS_WIDTH_MIN);
     plot.host.classList.toggle("sideways", width > hostWidth);
-    plot.size(width, 360);
+    plot.size(width, 380);
     bottom = plot.height - margin.bottom;
     axes.forEach((axis, k) => {
       axis.x = margin.left + k * (width - margin.left - margin.right) / (axes.length - 1);
@@ -156,7 +155,7 @@ function drawParallel() {
     });
     paths = [];
     for (const t of trials) paths[t.i] = trialPath(t);
-    axes_(width);
+    drawAxes(width);
     lines();
     marks();
     if (ramp) ramp.style.background = rampGradient();

@@ -91,6 +91,16 @@ async function copy(text, said) {
   setTimeout(() => { said.textContent = ""; }, 2000);
 }
 
+const RUNNERS_UP = 5;
+function runnersUp() {
+  const others = valued.filter(t => t !== best && t.fate !== "failed").slice(0, RUNNERS_UP);
+  if (others.length === 0) return null;
+  return el("div", { class: "runners" }, el("h3", null, "Next best"), ...others.map(t =>
+    el("button", { type: "button", title: "Mark it in every plot", onclick() { setPinned(pinned === t ? null : t); },
+      onpointerenter() { setHover(t); }, onpointerleave() { setHover(null); } },
+      dot(t.fate), el("span", null, `trial ${t.number}`), el("span", { class: "num" }, number(t.best)))));
+}
+
 function drawBest() {
   const body = document.querySelector("#best .body");
   if (!best) {
@@ -105,5 +115,6 @@ function drawBest() {
     el("div", { class: "copy" }, ...Object.keys(copies).map(kind =>
       el("button", { type: "button", onclick() { copy(copies[kind](DATA.best), said); } }, `Copy ${kind}`)), said),
     el("p", { class: "note" }, `Trial ${best.number}: ${METRIC} `, el("b", null, number(best.best)), `, ${duration(best.ran)}. `,
-      el("span", { class: "mono" }, DATA.best.dir)));
+      el("span", { class: "mono" }, DATA.best.dir)),
+    runnersUp() || "");
 }
