@@ -234,11 +234,11 @@ void head_msg(struct head *h, struct addr from, const struct msg *m, int64_t now
     }
 }
 
-void head_node_gone(struct head *h, uint32_t node, int64_t now)
+void head_node_gone(struct head *h, struct addr who, int64_t now)
 {
-    struct head_node *n = members_find(h, node);
+    struct head_node *n = members_find(h, who.node);
     h->now = now;
-    if (n)
+    if (n && addr_eq(n->addr, who))
         members_gone(h, n);
 }
 

@@ -54,6 +54,8 @@ struct head_ops {
     void (*shutdown)(void *io, int64_t grace_ms);
     void (*encode)(struct buf *out, const struct msg *msg);         /* values of the record */
     covey_status (*decode)(struct span bytes, struct msg *out);
+    /* A node speaks from another address now: from this one nothing comes any more. */
+    void (*forget)(void *io, struct addr peer);
 };
 
 struct head;
@@ -71,8 +73,8 @@ void head_msg(struct head *h, struct addr from, const struct msg *msg, int64_t n
 /* Every record up to @number is safe (or @ok is false: the disk failed, and
  * the waiting requests are refused). */
 void head_persisted(struct head *h, uint64_t number, bool ok, int64_t now);
-/* The kernel says that node's process is gone. */
-void head_node_gone(struct head *h, uint32_t node, int64_t now);
+/* If @who is a node: nothing more comes from it until it joins again. */
+void head_node_gone(struct head *h, struct addr who, int64_t now);
 void head_tick(struct head *h, int64_t now);
 int64_t head_deadline(const struct head *h);
 

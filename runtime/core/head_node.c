@@ -3,7 +3,7 @@
  *           NODE_JOIN, safe            3 s of silence
  *   (none) ----------------> alive <-------------------> suspect
  *                              |       it is heard          |
- *                              | its process is gone        |
+ *                              | it was dropped             |
  *                              +---------> gone <-----------+
  *                                           | the next boot joins: alive again
  *
@@ -152,6 +152,8 @@ void members_join(struct head *h, struct addr from, const struct msg_node_join *
         if (map_count(&h->nodes) >= HEAD_NODES_MAX || number == 0 || !(n = new_node(h, number)))
             return;             /* a cluster as large as it gets, or a head without memory */
     }
+    if (n->addr.node != 0 && !addr_eq(n->addr, from))
+        h->ops->forget(h->io, n->addr);
     n->addr = from;
     if (n->boot == msg->boot && !n->retry) {
         answer_join(h, n);      /* a second copy, or to the next head */

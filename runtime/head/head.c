@@ -80,6 +80,22 @@ static void on_core_shutdown(void *io, int64_t grace_ms)
     h->stopping = true; /* after the flush of this turn */
 }
 
+static struct key_addr key_of(struct addr a)
+{
+    return (struct key_addr){a.node, a.proc, a.inc, a.actor};
+}
+
+/* Each connection of a node has an address of its own; what is left of the last
+ * one would be sent again for ever. */
+static void on_core_forget(void *io, struct addr peer)
+{
+    struct head_process *h = io;
+    struct key_addr key = key_of(peer);
+    mesh_forget(h->mesh, peer);
+    port_forget(h->port, peer);
+    (void)map_del(&h->full, &key);
+}
+
 static void encode_row(struct buf *out, const struct msg *msg)
 {
     if (wire_encode(out, msg) != COVEY_OK)
@@ -109,11 +125,6 @@ static bool on_mesh_transmit(void *io, struct addr to, struct frame *frame)
 {
     struct head_process *h = io;
     return port_transmit(h->port, to, frame);
-}
-
-static struct key_addr key_of(struct addr a)
-{
-    return (struct key_addr){a.node, a.proc, a.inc, a.actor};
 }
 
 /* A peer that asks and does not read would have its answers pile up here.  What
@@ -148,6 +159,7 @@ static void on_mesh_broken(void *io, struct addr peer, covey_status status, cons
     say("dropped %u.%u: %s: %s", peer.node, peer.proc, covey_strerror(status), why);
     (void)map_del(&h->full, &key);
     port_forget(h->port, peer);
+    head_node_gone(h->core, peer, mono_ns());
 }
 
 static void on_port_frame(void *io, struct span frame)
@@ -230,6 +242,7 @@ static const struct head_ops core_ops = {
     .shutdown = on_core_shutdown,
     .encode = encode_row,
     .decode = decode_row,
+    .forget = on_core_forget,
 };
 static const struct mesh_codec codec = {.encode = wire_encode, .decode = wire_decode};
 static const struct mesh_ops mesh_ops = {

@@ -28,6 +28,7 @@ static struct {
     uint64_t safe;                                  /* number of the last safe one of this life */
     struct sent sent[SENT_MAX];
     uint32_t sent_count, shutdowns;
+    struct addr forgotten;                          /* the last one */
     struct scratch scratch;
 } w;
 
@@ -97,7 +98,13 @@ static covey_status decode(struct span bytes, struct msg *out)
     return status == COVEY_OK && used != bytes.len ? COVEY_EPROTO : status;
 }
 
-static const struct head_ops OPS = {on_send, on_persist, on_shutdown, encode, decode};
+static void on_forget(void *io, struct addr peer)
+{
+    (void)io;
+    w.forgotten = peer;
+}
+
+static const struct head_ops OPS = {on_send, on_persist, on_shutdown, encode, decode, on_forget};
 
 /* ---- the world ---------------------------------------------------------------------- */
 
@@ -613,16 +620,19 @@ static void test_gone(void **state)
     pass_time(HEAD_VIEW_EVERY);
     (void)last_view(node_at(1));
     (void)last_view(node_at(2));
-    head_node_gone(w.head, 2, w.now);
-    head_node_gone(w.head, 99, w.now);
+    head_node_gone(w.head, node_at(2), w.now);
+    head_node_gone(w.head, node_at(99), w.now);
     report(node_at(2), 5, 1000);        /* of the dead */
     pass_time(HEAD_VIEW_EVERY);
     const struct msg_view *v = last_view(node_at(1));
     assert_non_null(v);
     assert_false(v->nodes[1].alive);
     assert_null(last_view(node_at(2)));
+    assert_int_equal(w.forgotten.node, 0);
     join((struct addr){2, 0, 10, 0}, 2, 79);
+    assert_true(addr_eq(w.forgotten, node_at(2)));
     all_safe();
+    head_node_gone(w.head, node_at(2), w.now);      /* which it was before */
     report(node_at(2), 6, 1000);        /* the one before, again */
     pass_time(HEAD_STATE_EVERY);
     v = last_view((struct addr){2, 0, 10, 0});
@@ -682,7 +692,7 @@ static void test_shutdown_goes_on(void **state)
     join(node_at(1), 1, 77);
     join(node_at(2), 2, 78);
     all_safe();
-    head_node_gone(w.head, 2, w.now);
+    head_node_gone(w.head, node_at(2), w.now);
     struct msg m = {.kind = MSG_SHUTDOWN, .u.shutdown = {5000}};
     say(ASKER, &m);
     assert_int_equal(w.shutdowns, 1);
@@ -699,7 +709,7 @@ static void test_query(void **state)
         join(node_at(i), i, 70 + i);
     all_safe();
     report(node_at(1), 1, 500);
-    head_node_gone(w.head, 2, w.now);
+    head_node_gone(w.head, node_at(2), w.now);
     struct msg m = {.kind = MSG_QUERY};
     m.u.query = (struct msg_query){.request = 3, .what = QUERY_NODES, .state = span_str("suspect")};
     say(ASKER, &m);
