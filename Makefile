@@ -90,7 +90,7 @@ UNIT := args budget buf database door exec exec_model extents head head_link hea
 # These count on __wrap_malloc to let the n-th allocation fail.
 UNIT_WRAP := exec exec_model head link map mesh node_model owner_nomem store_nomem \
     sweep_scheduler_model sweep_search sweep_simulate
-SIM := machine main net process program world
+SIM := head machine main net process program world
 FUZZ := frame help lines sweep_file value wire
 # With real processes: scripts, the programs that they run, and programs that
 # are tests themselves.

@@ -7,8 +7,6 @@
 #include "core/node_internal.h"
 #include "wire/wire.h"
 
-#define NODE_ADDR ((struct addr){1, 0, 0, 0})
-
 static struct world *world_of(void *io) { return ((struct process *)io)->w; }
 
 /* ---- effects of the node ----------------------------------------------------------------- */
@@ -143,6 +141,20 @@ bool machine_header(struct world *w, const struct place *place, struct oid id)
            h->node == id.node && h->proc == id.proc && h->index == id.index;
 }
 
+static void machine_forget_arena(struct world *w)
+{
+    for (uint32_t i = 0; i < w->header_count; i++)
+        free(w->all_headers[i]);
+    free(w->all_headers);
+    w->all_headers = NULL;
+    w->header_count = w->header_cap = 0;
+    map_fini(&w->headers);
+    map_init(&w->headers, sizeof(uint64_t));
+    free(w->gens);
+    w->gens = NULL;
+    w->populated_bytes = 0;
+}
+
 /* ---- links --------------------------------------------------------------------------------------- */
 
 static void on_deliver(void *io, struct addr from, const struct msg *m)
@@ -193,7 +205,9 @@ void machine_hello(struct world *w, struct process *p, enum role role, uint64_t 
 
 static void on_client(struct world *w, struct process *none, void *data, uint64_t a, uint64_t b)
 {
-    (void)none; (void)data; (void)a; (void)b;
+    (void)none; (void)data; (void)b;
+    if (a != w->machine_life || w->process_count == 0)
+        return;                         /* the node that it wanted to enter is dead */
     /* The node numbers processes: ask first, then make the process of that number. */
     struct msg_door_hello hello = {.version = WIRE_VERSION, .role = ROLE_CLIENT, .name = span_str("client")};
     char why[256] = "";
@@ -233,7 +247,7 @@ void machine_step(struct world *w)
 void machine_open(struct world *w)
 {
     struct process *p = process_new(w, 0, ROLE_NODE);
-    struct node_config config = {.self = NODE_ADDR, .name = "simulated", .warm = (uint32_t)world_below(w, 3)};
+    struct node_config config = {.name = "simulated", .warm = (uint32_t)world_below(w, 3)};
     int64_t cpus = 1 + (int64_t)world_below(w, 4);
     config.total.cpu_milli = cpus * 1000;
     config.total.memory_bytes = INT64_C(1) << 34;
@@ -244,14 +258,35 @@ void machine_open(struct world *w)
     config.processes_max = world_chance(w, 600) ? (uint32_t)cpus + (uint32_t)world_below(w, 6) : 200;
     config.arena_bytes = w->arena_bytes = (8 + 8 * world_below(w, 8)) * 1024 * 1024;
     w->gens = calloc(w->arena_bytes / ARENA_BLOCK, sizeof(*w->gens));
-    p->self = NODE_ADDR;
+    w->node = p->self = (struct addr){1, 0, (uint32_t)++w->machine_life, 0};
+    config.self = w->node;
     p->life = LIFE_ALIVE;
-    if (mesh_new(&p->mesh, NODE_ADDR, &codec, &mesh_ops, p) != COVEY_OK ||
+    if (mesh_new(&p->mesh, w->node, &codec, &mesh_ops, p) != COVEY_OK ||
         node_new(&p->node, &config, &ops, p) != COVEY_OK)
         world_fail(w, "out of memory");
     uint32_t clients = 1 + (uint32_t)world_below(w, SIM_CLIENTS_MAX);
     for (uint32_t i = 0; i < clients; i++)
-        world_at(w, (int64_t)(i * world_below(w, 20 * (uint64_t)MS_NS)), NULL, on_client, NULL, 0, 0);
+        world_at(w, (int64_t)(i * world_below(w, 20 * (uint64_t)MS_NS)), NULL, on_client, NULL, w->machine_life, 0);
+}
+
+/* The keeper ends what the node started, and clients hear its end at the door:
+ * their waits end with COVEY_ECLOSED there, so that they are dead here. */
+void machine_kill(struct world *w)
+{
+    for (uint32_t i = 0; i < w->process_count; i++)
+        if (w->processes[i])
+            w->processes[i]->life = LIFE_DEAD;
+    memset(w->processes, 0, w->process_count * sizeof(*w->processes));
+    w->process_count = w->client_count = 0;
+    machine_forget_arena(w);
+}
+
+void machine_view(struct world *w, const struct msg *view)
+{
+    if (w->process_count == 0)
+        return;                         /* it boots */
+    node_msg(w->processes[0]->node, ADDR_HEAD, view, w->now);
+    machine_step(w);
 }
 
 /* Every client has gone: nothing of theirs may be left. */
@@ -269,13 +304,7 @@ void machine_check_end(struct world *w)
 
 void machine_close(struct world *w)
 {
-    for (uint32_t i = 1; i < w->process_count; i++)
-        if (w->processes[i])
-            process_free(w->processes[i]);
-    struct process *p = w->processes[0];
-    node_free(&p->node);
-    mesh_free(&p->mesh);
-    free(p);
+    machine_forget_arena(w);
 }
 
 /* ---- for people ------------------------------------------------------------------------------ */

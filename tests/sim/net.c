@@ -17,9 +17,8 @@ static void carry(struct world *w, struct process *to, const struct frame *frame
     world_at(w, delay, to, on_arrive, copy, frame->len, from);
 }
 
-bool net_transmit(struct world *w, struct process *from, struct addr to, struct frame *frame)
+bool net_carry(struct world *w, struct process *from, struct process *p, struct frame *frame)
 {
-    struct process *p = to.proc < w->process_count ? w->processes[to.proc] : NULL;
     frame_ref(frame);                   /* as a carrier does; it copies, so it is done at once */
     if (p && p->life == LIFE_ALIVE) {
         int64_t delay = 5000 + (int64_t)world_below(w, 60000);
@@ -33,4 +32,9 @@ bool net_transmit(struct world *w, struct process *from, struct addr to, struct 
     }
     frame_unref(frame);
     return true;
+}
+
+bool net_transmit(struct world *w, struct process *from, struct addr to, struct frame *frame)
+{
+    return net_carry(w, from, to.proc < w->process_count ? w->processes[to.proc] : NULL, frame);
 }

@@ -116,11 +116,9 @@ struct process *process_new(struct world *w, uint32_t proc, enum role role)
 {
     if (proc >= SIM_PROCESSES_MAX)
         world_fail(w, "more than %u processes were started", SIM_PROCESSES_MAX);
-    struct process *p = calloc(1, sizeof(*p));
-    p->w = w;
-    p->proc = proc;
+    struct process *p = world_process(w, proc, NULL);
     p->role = role;
-    p->tick_at = NEVER_NS;
+    p->life = LIFE_STARTING;
     w->processes[proc] = p;
     if (proc >= w->process_count)
         w->process_count = proc + 1;
@@ -131,7 +129,7 @@ struct process *process_new(struct world *w, uint32_t proc, enum role role)
 void process_enter(struct process *p, struct addr self)
 {
     struct world *w = p->w;
-    struct addr node = {1, 0, 0, 0};
+    struct addr node = w->node;
     struct owner_config config = {self, node, NULL};
     p->self = self;
     p->life = LIFE_ALIVE;
@@ -169,6 +167,7 @@ void process_free(struct process *p)
     program_client_free(p);
     exec_free(&p->exec);
     owner_free(&p->owner);
+    node_free(&p->node);
     mesh_free(&p->mesh);
     free(p);
 }
@@ -202,6 +201,10 @@ static void arm(struct process *p)
 
 void process_step(struct process *p)
 {
+    if (p->turn) {
+        p->turn(p);
+        return;
+    }
     if (p->proc == 0) {
         machine_step(p->w);
         return;
@@ -232,7 +235,7 @@ static void send_close(struct process *p, struct hold *h)
 {
     struct msg m = {.kind = MSG_EXTENT_CLOSE};
     m.u.extent_close = (struct msg_extent_close){h->extent, h->gen, h->sealed, span_of(h->freed, (h->sealed + 7) / 8)};
-    on_send(p, (struct addr){1, 0, 0, 0}, &m);
+    on_send(p, p->w->node, &m);
     *h = p->holds[--p->hold_count];
 }
 
@@ -269,7 +272,7 @@ covey_status process_alloc(struct process *p, uint64_t size, struct place *place
         p->want_bytes = need > EXTENT_BYTES ? need : EXTENT_BYTES;
         struct msg m = {.kind = MSG_EXTENT_WANT};
         m.u.extent_want = (struct msg_extent_want){p->want_request, p->want_bytes};
-        on_send(p, (struct addr){1, 0, 0, 0}, &m);
+        on_send(p, p->w->node, &m);
     }
     return COVEY_EAGAIN;
 }
@@ -290,5 +293,5 @@ void process_free_place(struct process *p, const struct place *place)
     }
     struct msg m = {.kind = MSG_OBJECT_FREE};
     m.u.object_free = (struct msg_object_free){place->extent, place->gen, 1, &place->ordinal};
-    on_send(p, (struct addr){1, 0, 0, 0}, &m);
+    on_send(p, p->w->node, &m);
 }

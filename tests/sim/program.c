@@ -179,7 +179,7 @@ void program_client_start(struct process *p)
     struct msg m = {.kind = MSG_PACKAGE};
     m.u.package = (struct msg_package){.hash = {1, 1}, .path = span_str("/simulated"), .cwd = span_str("/"),
                                        .argv = span_of("x", 2), .env = span_of("", 1)};
-    (void)mesh_send(p->mesh, (struct addr){1, 0, 0, 0}, &m, w->now);
+    (void)mesh_send(p->mesh, w->node, &m, w->now);
     world_at(w, 0, p, on_client_turn, NULL, 0, 0);
     world_at(w, SIM_HEAL_AT > w->now ? SIM_HEAL_AT - w->now : 0, p, on_alarm, NULL, 0, 0);
 }

@@ -40,6 +40,20 @@ _Noreturn void world_fail(struct world *w, const char *format, ...)
     abort();
 }
 
+struct process *world_process(struct world *w, uint32_t proc, void (*turn)(struct process *p))
+{
+    struct process *p = w->life_count < SIM_LIVES_MAX ? calloc(1, sizeof(*p)) : NULL;
+    if (!p)
+        world_fail(w, "more than %u processes, or no memory", SIM_LIVES_MAX);
+    w->lives[w->life_count++] = p;
+    p->w = w;
+    p->proc = proc;
+    p->tick_at = NEVER_NS;
+    p->life = LIFE_ALIVE;
+    p->turn = turn;
+    return p;
+}
+
 static bool before(const struct event *a, const struct event *b)
 {
     return a->at != b->at ? a->at < b->at : a->order < b->order;
@@ -135,6 +149,18 @@ static void on_pause(struct world *w, struct process *none, void *data, uint64_t
     }
 }
 
+static void on_kill_head(struct world *w, struct process *none, void *data, uint64_t a, uint64_t b)
+{
+    (void)none; (void)data; (void)a; (void)b;
+    head_kill(w);
+}
+
+static void on_kill_node(struct world *w, struct process *none, void *data, uint64_t a, uint64_t b)
+{
+    (void)none; (void)data; (void)a; (void)b;
+    head_kill_member(w, (uint32_t)world_below(w, head_member_count(w)));
+}
+
 static void choose_faults(struct world *w)
 {
     struct faults *f = &w->faults;
@@ -149,6 +175,14 @@ static void choose_faults(struct world *w)
         f->pauses = (uint32_t)world_below(w, 6);
     if (world_chance(w, 200))
         f->start_failures = (uint32_t)world_below(w, 200);
+    if (world_chance(w, 400))
+        f->head_kills = 1 + (uint32_t)world_below(w, 4);
+    if (world_chance(w, 300))
+        f->node_kills = 1 + (uint32_t)world_below(w, 3);
+    for (uint32_t i = 0; i < f->head_kills; i++)
+        world_at(w, (int64_t)world_below(w, SIM_HEAL_AT / 2), NULL, on_kill_head, NULL, 0, 0);
+    for (uint32_t i = 0; i < f->node_kills; i++)
+        world_at(w, (int64_t)world_below(w, SIM_HEAL_AT / 2), NULL, on_kill_node, NULL, 0, 0);
     for (uint32_t i = 0; i < f->kills; i++)
         world_at(w, (int64_t)world_below(w, SIM_HEAL_AT / 2), NULL, on_kill, NULL, 0, 0);
     for (uint32_t i = 0; i < f->pauses; i++)
@@ -161,7 +195,7 @@ static bool all_done(struct world *w)
     for (uint32_t i = 0; i < w->client_count; i++)
         if (w->clients[i]->life != LIFE_DEAD)
             return false;
-    return w->now > SIM_HEAL_AT;
+    return w->now > SIM_HEAL_AT && w->client_count > 0;
 }
 
 void world_run(struct world *w, uint64_t seed, bool verbose)
@@ -173,6 +207,7 @@ void world_run(struct world *w, uint64_t seed, bool verbose)
     map_init(&w->headers, sizeof(uint64_t));
     choose_faults(w);
     machine_open(w);
+    head_open(w);
     while (!all_done(w)) {
         if (w->heap_count == 0 || w->now > SIM_END_AT) {
             for (uint32_t i = 1; i < w->process_count; i++)
@@ -185,18 +220,19 @@ void world_run(struct world *w, uint64_t seed, bool verbose)
         step(w);
     }
     /* Let what is on its way arrive, then look at what is left. */
+    w->ending = true;
     int64_t quiet = w->now + 10 * SECOND_NS;
     while (w->heap_count > 0 && w->heap[0].at < quiet)
         step(w);
     machine_check_end(w);
+    head_check_end(w);
     while (w->heap_count > 0)
         free(w->heap[--w->heap_count].data);
+    head_close(w);
     machine_close(w);
-    for (uint32_t i = 0; i < w->header_count; i++)
-        free(w->all_headers[i]);
-    free(w->all_headers);
+    for (uint32_t i = 0; i < w->life_count; i++)
+        process_free(w->lives[i]);
     map_fini(&w->headers);
-    free(w->gens);
     free(w->heap);
     w->heap = NULL;
 }

@@ -1,10 +1,12 @@
 /* world.h - a cluster in one process, in virtual time, from one seed.
  *
- * The cores are the real ones (owner, executor, node, extents, links, codec);
+ * The cores are the real ones (owner, executor, node, head, extents, links, codec);
  * what is simulated is what lies between them:
  *
  *   network   frames are delayed, reordered, duplicated and dropped (the links
  *             are there to mend that), until the world heals
+ *   head      it and the nodes are killed and come back; its disk is a list of
+ *             rows, of which a commit on its way may be lost (head.c)
  *   machine   processes are started, paused and killed at any time; between a
  *             core's effect (start, populate, send) and its completion there is
  *             always an event, so a kill can fall between them
@@ -25,6 +27,8 @@
 
 #define SIM_PROCESSES_MAX 4096u
 #define SIM_CLIENTS_MAX 3u
+#define SIM_MEMBERS_MAX 4u              /* nodes that the head knows */
+#define SIM_LIVES_MAX 8192u             /* processes of all lives of a seed */
 #define SIM_EVENTS_MAX 400000u          /* of one seed: more is a storm, a failure */
 #define SIM_HEAL_AT (400 * MS_NS)       /* faults end here; from then on everything must end */
 #define SIM_END_AT (120 * SECOND_NS)    /* ... by then at the latest */
@@ -46,6 +50,7 @@ struct event {
 struct faults {
     uint32_t drop, duplicate, delay;    /* of 1000 frames */
     uint32_t kills, pauses;             /* how many before the heal */
+    uint32_t head_kills, node_kills;
     uint32_t start_failures;            /* of 1000 starts */
 };
 
@@ -56,11 +61,16 @@ struct world {
     struct event *heap;                 /* owned */
     uint32_t heap_count, heap_cap;
     struct faults faults;
-    bool verbose;
-    struct process *processes[SIM_PROCESSES_MAX];   /* owned; by process number, 0: the node */
+    bool verbose, ending;               /* ending: nobody begins anything any more */
+    struct process *processes[SIM_PROCESSES_MAX];   /* by process number, 0: the node */
     uint32_t process_count;
     struct process *clients[SIM_CLIENTS_MAX];
     uint32_t client_count;
+    uint64_t machine_life;              /* of the node: 1, 2, ... */
+    struct addr node;                   /* its address in this life */
+    struct cluster *cluster;            /* head.c, owned */
+    struct process *lives[SIM_LIVES_MAX];   /* owned; all that there ever were */
+    uint32_t life_count;
     /* the arena */
     struct map headers;                 /* offset -> struct object_header, owned */
     uint64_t *gens;                     /* by block, owned */
@@ -80,7 +90,11 @@ _Noreturn void world_fail(struct world *w, const char *format, ...) COVEY_PRINTF
 void world_say(struct world *w, const char *format, ...) COVEY_PRINTF(2, 3);
 static inline bool world_faulty(const struct world *w) { return w->now < SIM_HEAL_AT; }
 
+/* A process of which the world knows no more than what it does after an event. */
+struct process *world_process(struct world *w, uint32_t proc, void (*turn)(struct process *p));
+
 /* net.c: a frame on its way. */
+bool net_carry(struct world *w, struct process *from, struct process *to, struct frame *frame);
 bool net_transmit(struct world *w, struct process *from, struct addr to, struct frame *frame);
 
 /* machine.c: the node and what it starts. */
@@ -93,6 +107,17 @@ bool machine_header(struct world *w, const struct place *place, struct oid id);
 void machine_tell(const struct world *w);
 void machine_seal(struct world *w, const struct place *place, struct oid id, covey_kind kind);
 void machine_check_end(struct world *w);
+/* The node and everything that it started, until machine_open() makes it anew. */
+void machine_kill(struct world *w);
+void machine_view(struct world *w, const struct msg *view);
+
+/* head.c: the head and the nodes that it knows.  Who is killed comes again. */
+void head_open(struct world *w);
+void head_close(struct world *w);
+void head_kill(struct world *w);
+uint32_t head_member_count(const struct world *w);
+void head_kill_member(struct world *w, uint32_t i);
+void head_check_end(struct world *w);
 
 /* process.c: a client or worker. */
 enum life { LIFE_STARTING, LIFE_ALIVE, LIFE_DEAD };
@@ -148,6 +173,7 @@ struct process {
     uint64_t frames;
     bool wants_end, stepping, cancels_due;
     struct client *client;              /* program.c, owned */
+    void (*turn)(struct process *p);    /* NULL: a client, a worker or the node */
 };
 
 struct process *process_new(struct world *w, uint32_t proc, enum role role);
