@@ -157,8 +157,10 @@ static int train(struct trainer *t, const struct settings *set)
     if (done > 0 && !report((uint32_t)done, trainer_accuracy(t), &status))
         return status;
     for (uint32_t epoch = (uint32_t)done + 1; epoch <= (uint32_t)set->epochs; epoch++) {
-        if (!trainer_epoch(t, epoch, &rule, is_terminated, NULL))
+        if (!trainer_epoch(t, epoch, &rule, is_terminated, NULL)) {
+            fprintf(stderr, "train: SIGTERM in epoch %u\n", epoch);
             return STATUS_TERMINATED;
+        }
         if (dir && !checkpoint_save(dir, t, epoch, why, sizeof why)) {
             fprintf(stderr, "train: %s\n", why);
             return 1;

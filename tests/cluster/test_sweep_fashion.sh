@@ -39,13 +39,14 @@ mkdir checkpoint
 export COVEY_CHECKPOINT_DIR=$TMPDIR/checkpoint
 killed() # SIGNAL STATUS EPOCH: after that epoch
 {
-    "$train" "${few[@]}" --epochs=100000 >cut.out &
+    "$train" "${few[@]}" --epochs=100000 >cut.out 2>cut.err &
     until_true grep -q "^epoch $3:" cut.out
     kill "-$1" $!
     wait $! 2>/dev/null
     [ $? -eq "$2" ]
 }
 t 'SIGTERM: it leaves with 143' killed TERM 143 5
+t 'of its own accord' grep -q '^train: SIGTERM in epoch' cut.err
 t 'kill -9' killed KILL 137 20
 begins_at() { tr -d : <cut.out | awk 'NR == 1 { exit !($2 >= 5) }'; }
 t 'it had gone on from where it was' begins_at
