@@ -6,8 +6,8 @@
 cd "$TMPDIR" || exit 1
 
 # A trainer in sh, of this length in steps: its loss is lr + 1/step.  It goes on from
-# its checkpoint, and says by a file that it has begun.  Killed between report and
-# checkpoint, it does that step again, and no report is lost.
+# its checkpoint, and says by a file that it has begun.  With $ASKS it waits for the
+# answer to each report: killed before it has saved, it does that step again.
 cat >train.sh <<'TRAINER'
 #!/bin/sh
 lr=${1#--lr=}
@@ -15,7 +15,12 @@ step=$(cat "$COVEY_CHECKPOINT_DIR/step" 2>/dev/null || echo 0)
 echo "$COVEY_TRIAL_ID" >>begun
 while [ "$step" -lt "$STEPS" ]; do
     step=$((step + 1))
-    awk -v s="$step" -v lr="$lr" 'BEGIN { printf "{\"step\": %d, \"loss\": %.6f}\n", s, lr + 1 / s }'
+    loss=$(awk -v s="$step" -v lr="$lr" 'BEGIN { printf "%.6f", lr + 1 / s }')
+    if [ -n "$ASKS" ]; then
+        "$COVEY_BIN" report "step=$step" "loss=$loss" >/dev/null || exit 0
+    else
+        echo "{\"step\": $step, \"loss\": $loss}"
+    fi
     echo "$step" >"$COVEY_CHECKPOINT_DIR/step"
     sleep "$PAUSE"
 done
@@ -35,7 +40,7 @@ run_cap: 9
 covey: {scheduler: $2, parallel: $3, report: stdout, seed: 3}
 YAML
 }
-export STEPS=9 PAUSE=0.02
+export STEPS=9 PAUSE=0.02 ASKS='' COVEY_BIN=$covey
 shown() { [ "$("$covey" sweep show "$1" --json | grep -c "\"state\": \"$2\"")" -eq "$3" ]; }
 
 # A whole sweep
@@ -83,6 +88,7 @@ t 'after all its brackets: 9 + 5 + 3 trials' eval '[ "$("$covey" sweep show band
 
 # kill -9 of the runner, then resume
 sweep killed '{type: none}' 2
+export ASKS=yes
 rm -f begun
 PAUSE=0.05 "$covey" sweep run killed.yaml --dir killed -q >run.out 2>&1 </dev/null &
 runner=$!
@@ -102,6 +108,8 @@ t 'what had ended did not run again' once
 t 'no report twice, none lost' eval '[ "$(wc -l <killed/results.jsonl)" -eq 81 ]'
 run "$covey" sweep resume killed --set run_cap=11
 t 'a larger budget' shown killed complete 11
+
+export ASKS=
 
 # Ctrl-C, and stop
 PAUSE=0.2 "$covey" sweep run plain.yaml --dir stopped -q >run.out 2>&1 </dev/null &
