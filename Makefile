@@ -186,7 +186,7 @@ FUZZ_BIN := $(FUZZ:%=$(OUT)/fuzz_%)
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps run test test-all test-built test-torch asan tsan fuzz lint tidy bench sim install \
-    uninstall clean examples unit
+    uninstall clean corpus examples unit
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
@@ -273,6 +273,11 @@ $(OUT)/tests/sim: $(call objects,$(SIM:%=tests/sim/%.c)) $(INTERNAL)
 
 $(REPLAY_BIN): $(OUT)/tests/replay_%: $(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tests/fuzz/replay.o \
         $(INTERNAL)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(ALL_LIBS) -o $@
+
+$(OUT)/tests/make_corpus: $(OBJ)/tests/fuzz/make_corpus.o $(INTERNAL)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(ALL_LIBS) -o $@
@@ -367,6 +372,9 @@ fuzz-built: $(FUZZ_BIN)
 	        -print_final_stats=1 -artifact_prefix=$(OUT)/ $(OUT)/corpus/$$f tests/fuzz/corpus/$$f \
 	        || exit 1; \
 	done
+
+corpus: $(OUT)/tests/make_corpus ## write the seeds of fuzzing anew, after a message changed
+	$< tests/fuzz/corpus
 
 lint: ## layers, warnings as errors, static analysis
 	@tools/lint
