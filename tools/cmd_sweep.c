@@ -403,7 +403,7 @@ covey_sweep_opts sweep_cmd_opts(const struct sweep_cmd *cmd)
     };
 }
 
-int cmd_sweep(struct cli *cli, int argc, char **argv)
+static int parse_and_run(struct cli *cli, int argc, char **argv)
 {
     struct sweep_cmd cmd = {.seed = UINT64_MAX, .trial = UINT64_MAX};
     const struct arg_option options[] = {
@@ -439,4 +439,14 @@ int cmd_sweep(struct cli *cli, int argc, char **argv)
     cmd.words = argv + 3;
     cmd.word_count = words - 2;
     return action->run(cli, &cmd);
+}
+
+int cmd_sweep(struct cli *cli, int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "init") != 0)
+        return parse_and_run(cli, argc, argv);
+    char **own = sweep_init_argv(&argc, argv);
+    int exit = own ? parse_and_run(cli, argc, own) : cli_fail(cli, STATUS_WORK, NULL, "out of memory");
+    free(own);
+    return exit;
 }

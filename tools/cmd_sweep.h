@@ -19,6 +19,9 @@ struct sweep_cmd {
     bool done, failed, json, detach;
 };
 covey_sweep_opts sweep_cmd_opts(const struct sweep_cmd *cmd);
+/* @argv of `init`, with what is the program's behind a "--" of its own: its options
+ * need none from the user.  The array is to be freed; NULL: out of memory. */
+char **sweep_init_argv(int *argc, char **argv);
 
 int sweep_cmd_run(const struct cli *cli, const struct sweep_cmd *cmd);
 int sweep_cmd_resume(const struct cli *cli, const struct sweep_cmd *cmd);

@@ -47,6 +47,48 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+/* ---- the command line ---------------------------------------------------------------- */
+
+/* How many words of @argv are one option of ours; 0: none. */
+static int count_own(char **argv)
+{
+    static const char *const with_value[] = {"-o", "--output", "--name", "--color", NULL};
+    for (size_t i = 0; with_value[i]; i++)
+        if (strcmp(argv[0], with_value[i]) == 0)
+            return argv[1] ? 2 : 1;
+    return strncmp(argv[0], "--output=", 9) == 0;
+}
+
+/* Before PROGRAM every option is ours, behind it -o FILE alone. */
+char **sweep_init_argv(int *argc, char **argv)
+{
+    char **out = calloc((size_t)*argc + 2, sizeof *out), **theirs = calloc((size_t)*argc + 1, sizeof *theirs);
+    int n = 0, their_count = 0, i = 0;
+    while (out && theirs && i < *argc && strcmp(argv[i], "--") != 0) {
+        int own = count_own(argv + i);
+        if (own == 0 && (i < 2 || (their_count == 0 && argv[i][0] == '-')))
+            own = 1;
+        for (int k = 0; k < own; k++)
+            out[n++] = argv[i++];
+        if (own == 0)
+            theirs[their_count++] = argv[i++];
+    }
+    if (out && theirs) {
+        if (i == *argc || their_count > 0)
+            out[n++] = "--";
+        for (int k = 0; k < their_count; k++)
+            out[n++] = theirs[k];
+        for (; i < *argc; i++)
+            out[n++] = argv[i];
+        *argc = n;
+    } else {
+        free(out);
+        out = NULL;
+    }
+    free(theirs);
+    return out;
+}
+
 /* ---- which program ------------------------------------------------------------------- */
 
 /* "python train.py" is train.py. */

@@ -254,7 +254,7 @@ static const char *take_name(struct help_option *o, const char *p, bool slashed)
         p += strlen(no) + 2;
     }
     size_t len = 0;
-    while (is_name_char(p[len]))
+    while (is_letter(p[0]) && is_name_char(p[len]))
         len++;
     while (len > 0 && p[len - 1] == '.')
         len--;
@@ -270,6 +270,10 @@ static const char *take_attached(struct help_option *o, const char *p)
 {
     if (*p == '=')
         return is_gap(p + 1) ? p + 1 : take_value(o, p + 1);
+    if (p[0] == ',' && p[1] && p[1] != ' ') { /* -Wl,OPTIONS */
+        o->is_many = o->takes_value = true;
+        return p + strcspn(p, " ");
+    }
     if (p[0] == '[' && p[1] == '=') {
         p = take_value(o, p + 2);
         return *p == ']' ? p + 1 : p;

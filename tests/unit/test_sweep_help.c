@@ -93,6 +93,7 @@ static const struct {
     {"  --[no]amp: Mixed.\n    (default: 'true')", "amp", false, false, "noamp", HELP_UNKNOWN, "true", ""},
     {"  --lr: rate\n    (default: '0.1')\n    (a number)", "lr", true, false, "", HELP_UNKNOWN, "0.1", ""},
     {"  --opt: <adam|sgd>: the one", "opt", true, false, "", HELP_UNKNOWN, "", "adam|sgd"},
+    {"  -Wl,<options>      pass <options> on", "Wl", true, true, "", HELP_UNKNOWN, "", ""},
     /* colours */
     {"  \033[1;36m--lr\033[0m FLOAT  rate", "lr", true, false, "", HELP_FLOAT, "", ""},
     /* prose */

@@ -1,9 +1,9 @@
-"""Run PROGRAM [ARGS] --help so that argparse tells each option's default and type.
+"""Run PROGRAM [ARGS] --help so that argparse and click tell each option's default.
 
     python -c "$(cat argparse_help.py)" PROGRAM [ARGS] --help
 
-Help texts of argparse name no default unless their author wrote it down.  Other
-programs, those without argparse included, print what they print.
+Their help texts name no default unless the author asked for it.  argparse tells the
+type too.  Programs with neither print what they print.
 """
 import argparse
 import os
@@ -26,7 +26,22 @@ def _add_and_tell(self, *names, **options):
     return action
 
 
+def _show_defaults(option):
+    make = option.__init__
+
+    def make_and_show(self, *args, **settings):
+        settings.setdefault("show_default", True)
+        make(self, *args, **settings)
+
+    option.__init__ = make_and_show
+
+
 argparse._ActionsContainer.add_argument = _add_and_tell
+try:
+    import click
+    _show_defaults(click.Option)
+except ImportError:
+    pass
 del sys.argv[0]
 sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
 runpy.run_path(sys.argv[0], run_name="__main__")
