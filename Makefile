@@ -12,7 +12,7 @@ DESTDIR ?=
 SEEDS ?= 10000
 SANITIZED_SEEDS ?= 1000
 FUZZ_SECONDS ?= 60
-TEST_SECONDS ?= 120
+TEST_SECONDS ?= 300
 # Goes into the page that a sweep leaves; Debian's package node-d3 has it.
 D3 ?= /usr/share/nodejs/d3/dist/d3.min.js
 

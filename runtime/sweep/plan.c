@@ -199,6 +199,8 @@ void plan_fini(struct plan *p)
 
 /* ---- for people ---- */
 
+#define OPEN_RUNGS_TOLD 6       /* of which nobody knows how many come there */
+
 static void print_compute(struct text *t, const struct plan *p)
 {
     if (p->most_steps == 0) {
@@ -218,15 +220,19 @@ void plan_print(struct text *t, const struct plan *p)
         text_printf(t, "trials     %u\n", p->trials);
     else
         text_puts(t, "trials     without end\n");
+    uint32_t told = 0;
     for (uint32_t i = 0; i < p->rung_count; i++) {
         const struct plan_rung *r = &p->rungs[i];
         bool first = i == 0 || p->rungs[i - 1].bracket != r->bracket;
         if (first)
             text_printf(t, "%sbracket %-2u", i == 0 ? "" : "\n", r->bracket);
+        told = first ? 1 : told + 1;
         if (r->trials > 0)
             text_printf(t, " %s%.0f @ %" PRId64, p->exact ? " " : " ~", r->trials, r->step);
-        else
+        else if (told <= OPEN_RUNGS_TOLD)
             text_printf(t, "  - @ %" PRId64, r->step);
+        else if (told == OPEN_RUNGS_TOLD + 1)
+            text_puts(t, "  ...");
     }
     text_puts(t, p->rung_count > 0 ? "\n" : "");
     print_compute(t, p);

@@ -123,13 +123,17 @@ t 'a switch' grep -q '^    values: \[true, false\]' sweep.yaml
 t 'epochs are not varied' grep -q '^  #   epochs .*early stopping' sweep.yaml
 run "$covey" sweep preview sweep.yaml
 t 'preview takes it' status_is 0
-t 'without a warning' err_empty
+t 'with a command to look at' out_has './train.sh --lr=0.01'
+t 'and one warning: what is to be filled in' eval 'err_has "still to be filled in" && [ "$(wc -l <"$err")" -eq 1 ]'
 run "$covey" sweep init train.sh
 t 'a file that exists is refused' both_err 'sweep.yaml exists' '-o FILE'
 run "$covey" sweep init train.sh -o other.yaml
 t '-o: another file, and it is not printed' eval '[ -s other.yaml ] && out_empty'
 run "$covey" sweep init -o - -- ./train.sh --layers=2
 t '-o -: only printed' eval 'out_has "program: ./train.sh" && err_empty'
+run "$covey" sweep init train.sh --layers 2 -o -
+t 'options behind the program are its own' both '  - --layers' '  - "2"'
+run "$covey" sweep init -o - -- ./train.sh --layers=2
 t 'what is given is set' eval 'out_has "  - --layers=2" && ! grep -q "^  layers:" "$out"'
 run "$covey" sweep run sweep.yaml --dir unfilled --count 1
 t 'without a metric its trials fail, and it is said' err_has 'never reported "your_metric"'
