@@ -11,8 +11,6 @@
 
 #include "base/nearest.h"
 #include "cmd_sweep.h"
-#include "sweep/command.h"
-#include "sweep/draft.h"
 #include "sweep/page.h"
 #include "sweep/plan.h"
 
@@ -201,44 +199,6 @@ static void print_space(const struct space *space)
     }
 }
 
-/* A word as a shell would have to be given it. */
-static void print_word(const char *word)
-{
-    if (*word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%")]) {
-        printf(" %s", word);
-        return;
-    }
-    fputs(" '", stdout);
-    for (; *word; word++)
-        if (*word == '\'')
-            fputs("'\\''", stdout);
-        else
-            putchar(*word);
-    putchar('\'');
-}
-
-/* The command of a trial in the middle of the space.  False with @why. */
-static bool print_command(const struct spec *spec, char *why, size_t why_size)
-{
-    const struct space *space = &spec->space;
-    double *x = calloc(space->count + 1, sizeof *x);
-    for (size_t i = 0; x && i < space->count; i++)
-        x[i] = space_is_active(space, x, i) ? param_quantile(&space->params[i], 0.5) : NAN;
-    char **argv = x ? command_expand(spec, x, "DIR/trials/0000/params.json", why, why_size) : NULL;
-    if (!x)
-        snprintf(why, why_size, "out of memory");
-    if (argv)
-        printf("such as   ");
-    for (size_t i = 0; argv && argv[i]; i++)
-        print_word(argv[i]);
-    if (argv)
-        printf("\n");
-    bool ok = argv != NULL;
-    command_free(argv);
-    free(x);
-    return ok;
-}
-
 static void on_warning(const char *text, void *arg)
 {
     (void)arg;
@@ -256,12 +216,9 @@ static int preview(const struct cli *cli, const struct sweep_cmd *cmd)
     if (spec->search.kind == SEARCH_GRID && (trials == 0 || trials > size))
         trials = size;
     uint32_t slots = cmd->parallel ? (uint32_t)cmd->parallel : spec->parallel ? spec->parallel : 8;
-    if (spec->metric.name && strcmp(spec->metric.name, DRAFT_METRIC) == 0)
-        fprintf(stderr, "warning: %s: metric.name is still to be filled in\n", cmd->word);
-    if (spec->metric.name)
-        printf("metric     %s, %s\n", spec->metric.name, spec->metric.maximize ? "maximize" : "minimize");
+    sweep_preview_metric(spec);
     print_space(&spec->space);
-    bool ok = print_command(spec, why, sizeof why) &&
+    bool ok = sweep_preview_command(spec, why, sizeof why) &&
               plan_make(&plan, &spec->scheduler, &spec->space, trials > UINT32_MAX ? UINT32_MAX : (uint32_t)trials,
                         slots, why, sizeof why);
     if (ok) {

@@ -22,6 +22,11 @@ covey_sweep_opts sweep_cmd_opts(const struct sweep_cmd *cmd);
 /* @argv of `init`, with what is the program's behind a "--" of its own: its options
  * need none from the user.  The array is to be freed; NULL: out of memory. */
 char **sweep_init_argv(int *argc, char **argv);
+/* Of preview: the metric, and the command of a trial in the middle of the space; false
+ * with @why. */
+struct spec;
+void sweep_preview_metric(const struct spec *spec);
+bool sweep_preview_command(const struct spec *spec, char *why, size_t why_size);
 
 int sweep_cmd_run(const struct cli *cli, const struct sweep_cmd *cmd);
 int sweep_cmd_resume(const struct cli *cli, const struct sweep_cmd *cmd);

@@ -1,0 +1,54 @@
+/* cmd_sweep_preview.c - what covey sweep preview shows of a file besides its plan. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd_sweep.h"
+#include "sweep/command.h"
+#include "sweep/draft.h"
+
+void sweep_preview_metric(const struct spec *spec)
+{
+    if (!spec->metric.name)
+        return;
+    if (strcmp(spec->metric.name, DRAFT_METRIC) == 0)
+        fprintf(stderr, "warning: %s: metric.name is still to be filled in\n", spec->file);
+    printf("metric     %s, %s\n", spec->metric.name, spec->metric.maximize ? "maximize" : "minimize");
+}
+
+/* A word as a shell would have to be given it. */
+static void print_word(const char *word)
+{
+    if (*word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%")]) {
+        printf(" %s", word);
+        return;
+    }
+    fputs(" '", stdout);
+    for (; *word; word++)
+        if (*word == '\'')
+            fputs("'\\''", stdout);
+        else
+            putchar(*word);
+    putchar('\'');
+}
+
+bool sweep_preview_command(const struct spec *spec, char *why, size_t why_size)
+{
+    const struct space *space = &spec->space;
+    double *x = calloc(space->count + 1, sizeof *x);
+    for (size_t i = 0; x && i < space->count; i++)
+        x[i] = space_is_active(space, x, i) ? param_quantile(&space->params[i], 0.5) : NAN;
+    char **argv = x ? command_expand(spec, x, "DIR/trials/0000/params.json", why, why_size) : NULL;
+    if (!x)
+        snprintf(why, why_size, "out of memory");
+    if (argv)
+        printf("such as   ");
+    for (size_t i = 0; argv && argv[i]; i++)
+        print_word(argv[i]);
+    if (argv)
+        printf("\n");
+    bool ok = argv != NULL;
+    command_free(argv);
+    free(x);
+    return ok;
+}
