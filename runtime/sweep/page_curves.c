@@ -118,7 +118,7 @@ void page_put_curves(struct page *p)
     char why[512] = "";
     uint32_t thinned = 0;
     struct curves curves = {.page = p, .all = calloc(p->shown + 1, sizeof *curves.all)};
-    curves.limit = p->shown ? PAGE_POINTS_MAX / p->shown : PAGE_POINTS_MAX;
+    curves.limit = p->shown ? p->points_max / p->shown : p->points_max;
     curves.limit = curves.limit < POINTS_MIN ? POINTS_MIN : curves.limit;
     if (!curves.all)
         page_fail(p, COVEY_ENOMEM, "out of memory");

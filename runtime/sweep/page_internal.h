@@ -23,6 +23,7 @@ struct page {
     bool running;               /* a runner holds the sweep */
     uint32_t trials;            /* that there are */
     uint32_t shown;             /* of them on the page */
+    uint32_t points_max;        /* of all curves together */
     uint32_t tails;             /* logs that were looked into */
     uint32_t *place;            /* owned; of each trial on the page, or PAGE_NOT_SHOWN */
     int64_t began_ms, ended_ms; /* of its first start, and its last end or, while it runs, now */

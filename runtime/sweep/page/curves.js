@@ -41,7 +41,7 @@ function strokePath(context, path) {
   context.stroke();
   if (path.length === 1 && path[0]) {   /* one report is a dot */
     context.beginPath();
-    context.arc(path[0][0], path[0][1], 2, 0, 7);
+    context.arc(path[0][0], path[0][1], 2.4, 0, 7);
     context.fill();
   }
 }
@@ -78,16 +78,17 @@ function drawCurves() {
   }
   const plot = new Plot(section, `Learning curves of ${withCurve.length} trials: ${METRIC} by step`, ["lines", "marks"]);
   const margin = { top: 30, right: 14, bottom: 38, left: 58 };
-  let paths = [], x, y, box;
+  let paths = [], x, y, box, words = "";
   /* Those in the foreground last: running and complete ones over stopped ones. */
   const order = { other: 0, stopped: 1, failed: 2, paused: 3, complete: 4, running: 5 };
   const inOrder = withCurve.slice().sort((a, b) => order[a.fate] - order[b.fate] || a.goodness - b.goodness);
 
   function lines() {
-    const dense = Math.min(1, 14 / Math.sqrt(Math.max(1, activeCount)));
+    section.querySelector(".note").textContent = words + thinNote();
+    const dense = Math.min(1, 6 / Math.sqrt(Math.max(1, Math.min(activeCount, LINES_MAX))));
     const context = plot.context(0, box);
     plot.drawAll(0, context, inOrder, (c, t) => {
-      if (!isActive(t)) return false;
+      if (!isDrawn(t)) return false;
       const faint = t.fate === "stopped" || t.fate === "other";
       c.strokeStyle = c.fillStyle = colours[t.fate];
       c.globalAlpha = Math.max(0.08, Math.min(1, (faint ? 0.75 : 1.4) * dense));
@@ -143,23 +144,23 @@ function drawCurves() {
         g.append("line").attr("class", "rung-cut").attr("x1", x(step) - 6).attr("x2", x(step) + 6).attr("y1", y(cut)).attr("y2", y(cut));
   }
   function draw(width) {
-    plot.size(width, width < 500 ? 280 : 380);
+    plot.size(width, width < 500 ? 280 : 420);
     const { domain, clipped } = valueDomain(extent.values, curveView.all);
     const [left, right, bottom] = [margin.left, width - margin.right, plot.height - margin.bottom];
-    x = (curveView.logX ? d3.scaleLog() : d3.scaleLinear()).domain([curveView.logX ? 1 : Math.min(1, extent.most - 1), extent.most]).range([left, right]);
+    x = (curveView.logX ? d3.scaleLog() : d3.scaleLinear()).domain([curveView.logX ? 1 : Math.min(1, extent.most - 1), extent.most]).range([left + 6, right]);
     y = (curveView.logY ? d3.scaleLog() : d3.scaleLinear()).domain(domain).range([bottom, margin.top]);
     if (!curveView.logY) y.nice(6);
     box = { x: left, y: margin.top - 3, width: right - left + 3, height: bottom - margin.top + 6 };
     paths = [];
     for (const t of withCurve) paths[t.i] = curvePath(t, x, y);
     axes(width);
-    lines();
-    marks();
     const notes = [];
     if (clipped > 0) notes.push(`${count(clipped)} points lie far on the worse side and are cut off; "All values" shows them.`);
     if (DATA.thinned > 0) notes.push(`${count(DATA.thinned)} trials have more reports than the ${count(DATA.points_max)} points drawn of each: every 2nd, 4th … and the last one are kept.`);
     if (DATA.rungs.length > 0) notes.push("Dotted lines are rungs, where trials are judged; a short bar is the value that is let on now.");
-    section.querySelector(".note").textContent = notes.join(" ");
+    words = notes.join(" ");
+    lines();
+    marks();
   }
   const redraw = () => draw(plot.width);
   const controls = section.querySelector(".controls");

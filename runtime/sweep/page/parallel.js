@@ -64,12 +64,12 @@ function drawParallel() {
   }
   function lines() {
     const filtered = isFiltered();
+    const alpha = Math.max(0.16, Math.min(0.85, 9 / Math.sqrt(Math.max(1, Math.min(activeCount, LINES_MAX)))));
     /* Among thousands only the best tenth may be dark, or nothing is seen. */
     const many = Math.max(0, Math.min(1, Math.log10(Math.max(1, activeCount) / 100)));
-    const alpha = Math.max(0.12, Math.min(0.85, 9 / Math.sqrt(Math.max(1, activeCount))));
     const one = colour => (c, t) => {
       const weight = 0.45 + 0.55 * t.goodness;
-      c.globalAlpha = Math.max(0.012, alpha * (t.best === null ? 0.4 : weight * (1 - many) + many * (0.06 + t.goodness ** 14)));
+      c.globalAlpha = Math.max(0.05, alpha * (t.best === null ? 0.4 : weight * (1 - many) + many * t.goodness ** 12));
       c.strokeStyle = colour(t);
       c.lineWidth = 1 + t.goodness * 0.8;
       c.setLineDash(t.best === null ? [4, 3] : []);
@@ -77,8 +77,13 @@ function drawParallel() {
       return true;
     };
     const ofRank = t => t.best === null ? colours.failed : rampColour(t.goodness);
-    plot.drawAll(0, plot.context(0), filtered ? [] : drawable, one(ofRank));
-    plot.drawAll(1, plot.context(1), filtered ? drawable.filter(isActive) : [], one(ofRank));
+    plot.drawAll(0, plot.context(0), filtered ? [] : drawable.filter(isDrawn), one(ofRank));
+    note();
+    plot.drawAll(1, plot.context(1), filtered ? drawable.filter(isDrawn) : [], one(ofRank));
+  }
+  function note() {
+    section.querySelector(".note").textContent = "Drag along an axis to choose a range; click beside it to let go. What is chosen is shown in every plot and in the table." +
+      (trials.some(t => t.best === null) ? " Dashed: trials without a value." : "") + thinNote();
   }
   function marks() {
     const context = plot.context(2);
@@ -160,8 +165,6 @@ function drawParallel() {
     marks();
     if (ramp) ramp.style.background = rampGradient();
     for (const axis of axes) if (brushes.has(axis.key)) setBrush(axis.key, null);
-    section.querySelector(".note").textContent = "Drag along an axis to choose a range; click beside it to let go. What is chosen is shown alone in every plot and in the table. " +
-      (trials.some(t => t.best === null) ? "Dashed: trials without a value." : "");
   }
   ramp = el("span", { class: "ramp" });
   section.querySelector(".controls").replaceChildren(el("span", { class: "muted" }, "worse"), ramp, el("span", { class: "muted" }, "better, by rank"));

@@ -28,6 +28,7 @@ function selectAgain() {
     active[t.i] = !hiddenFates.has(t.fate) && tests.every(test => test(t)) ? 1 : 0;
     activeCount += active[t.i];
   }
+  thin();
   /* Brushes move faster than ten thousand lines are drawn: once a frame. */
   if (!pending) pending = requestAnimationFrame(() => { pending = 0; events.call("select"); });
 }
@@ -35,6 +36,23 @@ function setBrush(key, brush) {
   if (brush) brushes.set(key, brush); else brushes.delete(key);
   selectAgain();
 }
+
+/* Thousands of lines hide each other and take long to draw: of more than LINES_MAX trials
+ * that are looked at the best are drawn, and an even sample of the others.  The pointer, the
+ * table and all figures know all of them. */
+const LINES_MAX = 2000, LINES_BEST = 500;
+let drawn = new Uint8Array(trials.length).fill(1);
+function thin() {
+  drawn.fill(0);
+  const list = ranked.filter(isActive), others = list.length - LINES_BEST, kept = LINES_MAX - LINES_BEST;
+  list.forEach((t, k) => {
+    const at = k - LINES_BEST;
+    drawn[t.i] = list.length <= LINES_MAX || at < 0 || Math.floor((at + 1) * kept / others) > Math.floor(at * kept / others) ? 1 : 0;
+  });
+}
+const isDrawn = t => drawn[t.i] === 1;
+const thinNote = () => activeCount <= LINES_MAX ? "" :
+  ` Of ${count(activeCount)} trials the best ${count(LINES_BEST)} and an even sample of ${count(LINES_MAX - LINES_BEST)} others are drawn; the pointer finds all.`;
 
 /* ---- words: name<1e-3 opt=adam state=failed, and plain words ---- */
 
@@ -78,6 +96,7 @@ function readQuery(text) {
 /* ---- the bar at the top ---- */
 
 function drawFilterBar() {
+  thin();
   const present = [...FATES, "other"].filter(fate => trials.some(t => t.fate === fate));
   for (const fate of present) {
     const n = trials.reduce((sum, t) => sum + (t.fate === fate), 0);
