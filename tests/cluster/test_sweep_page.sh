@@ -78,11 +78,12 @@ add_probe() # FROM TO
 {
     cat >probe.js <<'JS'
 (async () => {
-  const frames = n => n ? new Promise(done => requestAnimationFrame(() => frames(n - 1).then(done))) : Promise.resolve();
+  const frame = () => new Promise(done => requestAnimationFrame(done));
+  const settle = async () => { do { await frame(); await frame(); } while (document.querySelector("[data-busy]")); };
   const said = [], say = (name, value) => said.push(`${name}=${value};`);
   const layer = (id, name) => document.querySelector(`#${id} canvas[data-layer="${name}"]`);
   const ink = canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some(x => x > 0);
-  await frames(5);
+  await settle();
   say("drawn", document.documentElement.dataset.drawn);
   say("curves", layer("curves", "lines").dataset.drawn);
   say("lines", layer("parallel", "all").dataset.drawn);
@@ -99,15 +100,15 @@ add_probe() # FROM TO
   const query = document.getElementById("query");
   query.value = "state=failed";
   query.dispatchEvent(new Event("input"));
-  await frames(5);
+  await settle();
   say("failed", document.querySelector("#table tbody").dataset.rows);
   query.value = "lr<0.03 width=5";
   query.dispatchEvent(new Event("input"));
-  await frames(5);
+  await settle();
   say("found", document.querySelector("#table tbody").dataset.rows);
   say("expected", trials.filter(t => t.x[0] < 0.03 && t.x[1] === 1).length);
   document.getElementById("clear").click();
-  await frames(5);
+  await settle();
   /* A brush over the lower half of the first axis. */
   const overlay = document.querySelector('[data-axis="p0"] .overlay').getBoundingClientRect();
   const move = (type, y) => (type === "mousedown" ? document.querySelector('[data-axis="p0"] .overlay') : window).dispatchEvent(
@@ -115,17 +116,19 @@ add_probe() # FROM TO
   move("mousedown", overlay.top + overlay.height / 2);
   move("mousemove", overlay.top + overlay.height - 1);
   move("mouseup", overlay.top + overlay.height - 1);
-  await frames(5);
-  const brushed = trials.filter(t => t.x[0] < Math.sqrt(0.001)).length;
-  say("brush", document.querySelector("#table tbody").dataset.rows === String(brushed) && brushed > 0 &&
-    layer("curves", "lines").dataset.drawn <= String(brushed) && layer("parallel", "chosen").dataset.drawn === String(brushed));
+  await settle();
+  const below = x => trials.filter(t => t.x[0] < x).length, middle = Math.sqrt(0.001);
+  const chosen = Number(document.querySelector("#table tbody").dataset.rows);
+  say("brush", chosen > 0 && chosen >= below(middle * 0.9) && chosen <= below(middle * 1.1) &&
+    Number(layer("curves", "lines").dataset.drawn) <= chosen && layer("parallel", "chosen").dataset.drawn === String(chosen));
+  say("brushed", [chosen, below(middle), layer("curves", "lines").dataset.drawn, layer("parallel", "chosen").dataset.drawn]);
   /* A pointer on the best curve's best point. */
   const svg = document.querySelector("#curves svg"), point = document.querySelector("#curves .best-dot").getBoundingClientRect();
   document.getElementById("clear").click();
   svg.dispatchEvent(new PointerEvent("pointermove", { clientX: point.left + 5, clientY: point.top + 5 }));
   say("tip", document.getElementById("tip").textContent.startsWith("Trial "));
   document.getElementById("theme").click();
-  await frames(2);
+  await settle();
   say("requests", performance.getEntriesByType("resource").length);
   say("errors", seen.join(" | ") || "none");
   return said;

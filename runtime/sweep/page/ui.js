@@ -94,6 +94,7 @@ class Plot {
       while (at < items.length && (at % 16 !== 0 || performance.now() < until))
         if (one(context, items[at++])) drawn++;
       canvas.dataset.drawn = drawn;
+      canvas.toggleAttribute("data-busy", at < items.length);
       if (at < items.length) requestAnimationFrame(slice);
     };
     slice();
