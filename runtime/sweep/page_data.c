@@ -212,20 +212,23 @@ static void put_best(struct page *p)
 
 /* ---- the sweep ---------------------------------------------------------------------------------- */
 
-/* The steps that all trials would have made without early stopping: *@most each, which is
- * the scheduler's bound or else what the longest one made.  0: there is no early stopping. */
-static int64_t full_steps(const struct page *p, int64_t *most)
+/* What early stopping saved, by the rule of the terminal's summary: the steps of the trials that
+ * ended as they should, against all of them run as far as the longest complete one. */
+struct saving { int64_t steps, longest, trials; };
+
+static struct saving saving_of(const struct page *p)
 {
-    const struct scheduler_opts *opts = scheduler_options(controller_scheduler(p->s->controller));
-    bool given = opts->kind != SCHEDULER_BANDS && opts->max_iter > 0;
-    *most = given ? opts->max_iter : 0;
-    if (opts->kind == SCHEDULER_NONE || opts->kind == SCHEDULER_PBT)
-        return 0;
-    for (uint32_t i = 0; !given && i < p->trials; i++) {
-        int64_t step = controller_trial(p->s->controller, i)->step;
-        *most = step > *most ? step : *most;
+    struct saving saved = {0};
+    for (uint32_t i = 0; i < p->trials; i++) {
+        const struct trial *t = controller_trial(p->s->controller, i);
+        bool complete = t->state == TRIAL_COMPLETE;
+        if (!complete && t->state != TRIAL_STOPPED && t->state != TRIAL_PAUSED)
+            continue;
+        saved.longest = complete && t->step > saved.longest ? t->step : saved.longest;
+        saved.steps += t->step;
+        saved.trials++;
     }
-    return *most * (int64_t)p->trials;
+    return saved;
 }
 
 static void put_sweep(struct page *p)
@@ -235,7 +238,8 @@ static void put_sweep(struct page *p)
     static const char *const schedulers[] = {"none", "asha", "asha_promotion", "hyperband", "median", "pbt", "bands"};
     const struct spec *spec = p->s->spec;
     const struct controller *c = p->s->controller;
-    int64_t most, ran_ms = 0, full = full_steps(p, &most);
+    struct saving saved = saving_of(p);
+    int64_t ran_ms = 0;
     for (uint32_t i = 0; i < p->trials; i++)
         ran_ms += controller_trial(c, i)->ran_ms;
     text_puts(&p->part, "{\"schema\": \"covey.report/1\",\n");
@@ -257,8 +261,8 @@ static void put_sweep(struct page *p)
     put_number(p, "written_ms", (double)sweep_now_ms());
     put_number(p, "ran_ms", (double)ran_ms);
     put_number(p, "steps", (double)controller_steps(c));
-    put_number(p, "full_steps", (double)full);
-    put_number(p, "steps_most", (double)most);
+    text_printf(&p->part, "\"saving\": {\"steps\": %lld, \"longest\": %lld, \"trials\": %lld},\n",
+                (long long)saved.steps, (long long)saved.longest, (long long)saved.trials);
     put_number(p, "trial_count", p->trials);
     text_puts(&p->part, "\"states\": [");
     for (size_t i = 0; i < STATES; i++)

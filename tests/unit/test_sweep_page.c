@@ -213,7 +213,16 @@ static void test_figures(void **state)
     assert_int_equal(json_object_array_length(get(json, "rungs")), 2);
     assert_int_equal(json_object_array_length(get(get(json, "importance"), "params")), 3);
     assert_int_equal(json_object_get_int(get(json, "thinned")), 0);
-    assert_int_equal(json_object_get_int64(get(json, "full_steps")), 9 * 40);
+    json_object *saving = get(json, "saving");
+    int64_t steps = 0, trials = 0;
+    for (uint32_t i = 0; i < 40; i++) {
+        const struct trial *t = controller_trial(s->controller, i);
+        steps += t->state != TRIAL_FAILED ? t->step : 0;
+        trials += t->state != TRIAL_FAILED;
+    }
+    assert_int_equal(json_object_get_int64(get(saving, "steps")), steps);
+    assert_int_equal(json_object_get_int64(get(saving, "trials")), trials);
+    assert_int_equal(json_object_get_int64(get(saving, "longest")), 9);
     assert_int_equal(json_object_get_int64(get(json, "steps")), controller_steps(s->controller));
     /* NaN and infinity are null. */
     assert_null(at(at(get(json, "curves"), 2), 1));

@@ -39,11 +39,10 @@ const share = (part, fate) => el("div", { class: "bar" },
   el("span", { style: `width: ${100 * Math.max(0, Math.min(1, part))}%; background: var(--${fate})` }));
 
 function savedTile() {
-  if (!(DATA.full_steps > 0)) return tile("Steps", count(DATA.steps), "no early stopping, so nothing was saved");
-  const part = DATA.steps / DATA.full_steps;
-  return tile("Saved by early stopping", [percent(Math.max(0, 1 - part)), " ", el("small", null, "of the steps")],
-    `${count(DATA.steps)} made of ${count(DATA.full_steps)}, had all ${count(DATA.trial_count)} run to ${count(DATA.steps_most)}`,
-    share(part, "stopped"));
+  const { steps, longest, trials: n } = DATA.saving, full = longest * n;
+  if (steps >= full) return tile("Steps", count(DATA.steps), "nothing was stopped early");
+  return tile("Saved by early stopping", [percent(1 - steps / full), " ", el("small", null, "of the steps")],
+    `${count(steps)} steps instead of ${count(full)}, had all ${count(n)} run to step ${count(longest)}`, share(steps / full, "stopped"));
 }
 function bestTile() {
   if (!best) return tile(`Best ${METRIC}`, "–", "no trial has reported it yet");
