@@ -440,8 +440,9 @@ void covey_release_all(covey *c, const covey_ref *refs, size_t n);
 /* End a task.  Pending: at once.  Running: covey_cancelled() turns true, a
  * command gets SIGTERM; after @grace_ms (0: a command's own, else 5000) it is killed.  The ref
  * settles with COVEY_ECANCELLED, and covey_why() says how it ended; a task that
- * returns its results all the same settles with them.  Of a
- * borrowed ref, its owner is asked.  Ending what has ended is COVEY_OK. */
+ * returns its results all the same settles with them.  A second call counts if it
+ * leaves less time.  Of a borrowed ref, its owner is asked.  Ending what has ended is
+ * COVEY_OK. */
 typedef struct covey_cancel_opts {
     size_t size;
     int64_t grace_ms;

@@ -437,22 +437,23 @@ int64_t task_grace(const struct task *t, int64_t grace_ms)
 
 void task_cancel(struct owner *o, struct task *t, covey_status status, int64_t grace_ms, bool recursive, int64_t now)
 {
-    if (t->state == TASK_DONE || t->cancel != COVEY_OK)
+    const bool again = t->cancel != COVEY_OK;   /* counts if it leaves less time */
+    const int64_t kill_at = ms_after(now + OWNER_KILL_MARGIN, grace_ms);
+    if (t->state == TASK_DONE || (again && kill_at >= t->kill_at))
         return;
-    t->cancel = status;
+    t->cancel = again ? t->cancel : status;
     if (t->state != TASK_PUSHED && t->state != TASK_REVOKING && t->state != TASK_LOCAL) {
         task_fail(o, t, cancel_failure(o, t, "before it started"), now);
         return;
     }
     struct msg m = {.kind = MSG_CANCEL};
-    m.u.cancel = (struct msg_cancel){.seq = t->seq, .attempt = t->attempt, .grace_ms = grace_ms,
-                                     .recursive = recursive};
+    m.u.cancel = (struct msg_cancel){t->seq, t->attempt, grace_ms, recursive};
     /* One that runs on this process's own stack: its executor is here. */
     o->ops->send(o->io, t->lease ? t->lease->worker : o->self, &m);
-    t->kill_at = ms_after(now + OWNER_KILL_MARGIN, grace_ms);
-    if (t->kill_at != NEVER_NS)
-        owner_timer(o, t->kill_at, t->seq, TIMER_KILL);
-    if (status == COVEY_EDEADLINE) {
+    t->kill_at = kill_at;
+    if (kill_at != NEVER_NS)
+        owner_timer(o, kill_at, t->seq, TIMER_KILL);
+    if (status == COVEY_EDEADLINE && !again) {
         struct failure *f = cancel_failure(o, t, "while it ran");
         settle_failed(o, t, f);
         failure_drop(f);
@@ -490,8 +491,7 @@ covey_status owner_cancel(struct owner *o, covey_ref ref, int64_t grace_ms, bool
 
 void owner_cancel_children(struct owner *o, uint64_t parent, int64_t now)
 {
-    /* A task that ends leaves the list; so begin anew behind it only when the next one is still there:
-     * list_each keeps the successor, and ending a task never ends another before owner_run(). */
+    /* A task that ends leaves the list; list_each keeps its successor, and none ends another before owner_run(). */
     list_each(it, &o->tasks) {
         struct task *t = list_entry(it, struct task, in_all);
         if (t->parent == parent)

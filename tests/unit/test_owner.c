@@ -363,6 +363,20 @@ static void cancel_of_a_running_task_waits_for_its_reply(void **state)
     shows(task[1], "=16");                  /* it was faster */
 }
 
+static void a_second_cancel_counts_if_it_leaves_less_time(void **state)
+{
+    (void)state;
+    push_some(1);
+    cancel(task[0], 60000);
+    cancel(task[0], 70000);
+    cancel(task[0], 1);
+    said("cancel p21 t2.1 grace 60000\ncancel p21 t2.1 grace 1\n");
+    pass(OWNER_KILL_MARGIN + MS_NS);
+    said("kill 7 for t2\n");
+    pass(60 * SECOND_NS);
+    assert_null(strstr(out, "kill"));       /* the first grace has no second end */
+}
+
 static void a_task_that_outlives_its_grace_is_killed(void **state)
 {
     (void)state;
@@ -610,6 +624,7 @@ int main(void)
         TEST(a_failed_attempts_results_are_freed),
         TEST(cancel_before_a_task_is_pushed),
         TEST(cancel_of_a_running_task_waits_for_its_reply),
+        TEST(a_second_cancel_counts_if_it_leaves_less_time),
         TEST(a_task_that_outlives_its_grace_is_killed),
         TEST(a_grace_for_ever_is_never_over),
         TEST(cancel_while_a_task_is_taken_back),
