@@ -67,18 +67,60 @@ t 'install-deps: what is missing stops it' bash -c "[ $status -ne 0 ]"
 run make -s install DESTDIR="$TMPDIR/dest" PREFIX=/usr
 t 'install: status 0' status_is 0
 for file in bin/covey lib/libcovey.so lib/libcovey.so.0 lib/libcovey.a lib/pkgconfig/covey.pc \
-    include/covey.h share/man/man1/covey.1 share/man/man3/covey.3 \
+    lib/libcovey-sweep.so lib/libcovey-sweep.so.0 lib/libcovey-sweep.a lib/pkgconfig/covey-sweep.pc \
+    include/covey.h include/covey/sweep.h share/man/man1/covey.1 share/man/man3/covey.3 \
+    share/man/man3/covey-sweep.3 \
     share/bash-completion/completions/covey; do
     t "install: $file" [ -s "$TMPDIR/dest/usr/$file" ]
 done
-flags=$(PKG_CONFIG_PATH=$TMPDIR/dest/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$TMPDIR/dest \
-    pkg-config --cflags --libs covey)
-sed -n '/^#include/,$p' tools/man/covey.3 | sed '/^\.fi/,$d; s/\\\\n/\\n/; s/\\-/-/g' >"$TMPDIR/page.c"
-# shellcheck disable=SC2086 # flags are words
-run cc -Wall -Werror "$TMPDIR/page.c" -o "$TMPDIR/page" $flags
+# What pkg-config says of packages below the destination, and the program of a page.
+flags()
+{
+    PKG_CONFIG_PATH=$TMPDIR/dest/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$TMPDIR/dest pkg-config "$@"
+}
+program_of() # PAGE FILE
+{
+    sed -n '/^#include/,$p' "tools/man/$1" | sed '/^\.fi/,$d; s/\\\\n/\\n/; s/\\-/-/g' >"$TMPDIR/$2"
+}
+run_installed()
+{
+    run env -C "$TMPDIR" LD_LIBRARY_PATH="$TMPDIR/dest/usr/lib" COVEY_BIN="$TMPDIR/dest/usr/bin/covey" "$1"
+}
+program_of covey.3 page.c
+# shellcheck disable=SC2046 # flags are words
+run cc -Wall -Werror "$TMPDIR/page.c" -o "$TMPDIR/page" $(flags --cflags --libs covey)
 t 'the program of covey(3) compiles as installed' status_is 0
-run env LD_LIBRARY_PATH="$TMPDIR/dest/usr/lib" COVEY_BIN="$TMPDIR/dest/usr/bin/covey" "$TMPDIR/page"
+run_installed "$TMPDIR/page"
 t 'and it computes' out_has 144
+program_of covey-sweep.3 sweep.c
+cp "$TMPDIR/sweep.c" "$TMPDIR/sweep.cc"
+compile_sweep() # NAME COMPILER FLAGS...
+{
+    made_program=$TMPDIR/$1
+    shift
+    # shellcheck disable=SC2046
+    run "$@" -Wall -Werror -o "$made_program" $(flags --cflags covey-sweep) \
+        $([ "${made_program%static}" = "$made_program" ] && flags --libs covey-sweep ||
+            { echo -Wl,-Bstatic -lcovey-sweep -lcovey -Wl,-Bdynamic; flags --static --libs covey-sweep |
+                sed 's/-lcovey-sweep//; s/-lcovey\b//'; })
+}
+compile_sweep sweep-c11 cc -std=c11 "$TMPDIR/sweep.c"
+t 'the program of covey-sweep(3) compiles as installed' status_is 0
+run_installed "$TMPDIR/sweep-c11"
+t 'and it sweeps' out_has '{"x": '
+if command -v c++ >/dev/null; then
+    compile_sweep sweep-cxx c++ -std=c++17 "$TMPDIR/sweep.cc"
+    t 'as C++17 too' status_is 0
+    run_installed "$TMPDIR/sweep-cxx"
+    t 'and it sweeps' out_has '{"x": '
+else
+    skip 'as C++17 too' 'no C++ compiler'
+fi
+compile_sweep sweep-static cc -L"$TMPDIR/dest/usr/lib" "$TMPDIR/sweep.c"
+t 'and with the static libraries' status_is 0
+t 'of which none is loaded' bash -c "! readelf -d '$TMPDIR/sweep-static' | grep libcovey"
+run_installed "$TMPDIR/sweep-static"
+t 'and it sweeps' out_has '{"x": '
 run make -s uninstall DESTDIR="$TMPDIR/dest" PREFIX=/usr
 t 'uninstall leaves no file' bash -c "[ -z \"\$(find '$TMPDIR/dest' ! -type d)\" ]"
 
@@ -87,6 +129,9 @@ t 'uninstall leaves no file' bash -c "[ -z \"\$(find '$TMPDIR/dest' ! -type d)\"
 run bash -c "nm -D --defined-only '$build/libcovey.so' | awk '{print \$3}' | grep -v '^covey_' |
     grep -v '^COVEY_0'"
 t 'libcovey.so shows covey_ names only' out_empty
+run bash -c "nm -D --defined-only '$build/libcovey-sweep.so' | awk '{print \$3}' |
+    grep -v '^covey_\(sweep\|trial\)_' | grep -v '^COVEY_SWEEP_0'"
+t 'libcovey-sweep.so shows covey_sweep_ and covey_trial_ names only' out_empty
 run bash -c "readelf -d '$build/libcovey.so' | grep NEEDED"
 t 'libcovey.so loads neither libuv nor SQLite' bash -c "! grep -qE 'libuv|sqlite|msgpack' '$out'"
 run bash -c "sed -n 's/^[a-zA-Z].*[ *]\(covey_[a-z0-9_]*[a-z0-9]\)(.*/\1/p' include/covey.h |
@@ -94,6 +139,14 @@ run bash -c "sed -n 's/^[a-zA-Z].*[ *]\(covey_[a-z0-9_]*[a-z0-9]\)(.*/\1/p' incl
         nm -D --defined-only '$build/libcovey.so' | grep -qE \" \$name(@|\\\$)\" || echo \$name; done |
     grep -vxE 'covey_(span|object|handle)'"
 t 'every function of covey.h is there' out_empty
+run bash -c "sed -n 's/^[a-zA-Z].*[ *]\(covey_[a-z0-9_]*[a-z0-9]\)(.*/\1/p' include/covey/sweep.h |
+    sort -u | while read -r name; do
+        nm -D --defined-only '$build/libcovey-sweep.so' '$build/libcovey.so' |
+            grep -qE \" \$name(@|\\\$)\" || echo \$name; done"
+t 'every function of covey/sweep.h is there' out_empty
+echo '#include "covey/sweep.h"' >"$TMPDIR/alone.c"
+run cc -std=c11 -Wall -Wextra -Wpedantic -Werror -Iinclude -fsyntax-only "$TMPDIR/alone.c"
+t 'covey/sweep.h stands alone, as C11' status_is 0
 echo '#include "covey.h"' >"$TMPDIR/alone.c"
 run cc -std=c11 -Wall -Wextra -Wpedantic -Werror -Iinclude -fsyntax-only "$TMPDIR/alone.c"
 t 'covey.h stands alone, as C11' status_is 0
@@ -103,7 +156,7 @@ if command -v c++ >/dev/null; then
 else
     skip 'and as C++17' 'no C++ compiler'
 fi
-for page in covey.1 covey.3; do
+for page in covey.1 covey.3 covey-sweep.3; do
     if command -v man >/dev/null && command -v groff >/dev/null; then
         run bash -c "LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -l -Tutf8 tools/man/$page 2>&1 >/dev/null"
         t "$page has no mistakes" out_empty
