@@ -94,29 +94,31 @@ run_installed "$TMPDIR/page"
 t 'and it computes' out_has 144
 program_of covey-sweep.3 sweep.c
 cp "$TMPDIR/sweep.c" "$TMPDIR/sweep.cc"
-compile_sweep() # NAME COMPILER FLAGS...
+compile_sweep() # PROGRAM SOURCE COMPILER FLAGS...; with $libraries
 {
     made_program=$TMPDIR/$1
-    shift
+    source=$TMPDIR/$2
+    shift 2
     # shellcheck disable=SC2046
-    run "$@" -Wall -Werror -o "$made_program" $(flags --cflags covey-sweep) \
-        $([ "${made_program%static}" = "$made_program" ] && flags --libs covey-sweep ||
-            { echo -Wl,-Bstatic -lcovey-sweep -lcovey -Wl,-Bdynamic; flags --static --libs covey-sweep |
-                sed 's/-lcovey-sweep//; s/-lcovey\b//'; })
+    run "$@" -Wall -Werror -o "$made_program" $(flags --cflags covey-sweep) "$source" $libraries
 }
-compile_sweep sweep-c11 cc -std=c11 "$TMPDIR/sweep.c"
+libraries=$(flags --libs covey-sweep)
+compile_sweep sweep-c11 sweep.c cc -std=c11
 t 'the program of covey-sweep(3) compiles as installed' status_is 0
 run_installed "$TMPDIR/sweep-c11"
 t 'and it sweeps' out_has '{"x": '
 if command -v c++ >/dev/null; then
-    compile_sweep sweep-cxx c++ -std=c++17 "$TMPDIR/sweep.cc"
+    compile_sweep sweep-cxx sweep.cc c++ -std=c++17
     t 'as C++17 too' status_is 0
     run_installed "$TMPDIR/sweep-cxx"
     t 'and it sweeps' out_has '{"x": '
 else
     skip 'as C++17 too' 'no C++ compiler'
 fi
-compile_sweep sweep-static cc -L"$TMPDIR/dest/usr/lib" "$TMPDIR/sweep.c"
+# Ours static, what they need as the system has it.
+libraries="$(flags --libs-only-L covey-sweep) -Wl,-Bstatic -lcovey-sweep -lcovey -Wl,-Bdynamic \
+    $(flags --libs libzmq sqlite3 json-c yaml-0.1) -lm"
+compile_sweep sweep-static sweep.c cc
 t 'and with the static libraries' status_is 0
 t 'of which none is loaded' bash -c "! readelf -d '$TMPDIR/sweep-static' | grep libcovey"
 run_installed "$TMPDIR/sweep-static"
