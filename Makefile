@@ -32,7 +32,7 @@ WIRE := value walk wire_decode wire_encode wire_schema
 STORE_LIB := copy frees mapping store wants window
 STORE_DAEMON := arena budget
 IO_LIB := door mono page places port port_peer wake
-IO_DAEMON := alarm job ready watch zwatch
+IO_DAEMON := alarm dlog job ready watch zwatch
 CLIENT := callbacks command get open package process put registry show strerror submit
 WORKER := args command command_log lines reporter results run serve stop threads zygote
 NODE := daemon entrance family head_link keeper keeper_main log_map log_task logs machine node_main \
@@ -81,12 +81,12 @@ EXAMPLE_LIBS_fashion_mnist/train = $(EXAMPLE_LIBS_fashion_grid)
 EXAMPLE_LIBS_own_loop = $(LIBS_UV)
 EXAMPLE_LIBS_sweep = -lcovey-sweep
 
-UNIT := args budget buf database door exec exec_model extents head head_link head_process keeper \
-    link listing logs machine map mesh node node_lists node_model owner owner_lease owner_nomem \
-    owner_objects packages page places port record resources store store_nomem store_wants \
-    sweep_command sweep_controller sweep_help sweep_importance sweep_page sweep_pbt sweep_record \
-    sweep_scheduler sweep_scheduler_model sweep_search sweep_simulate sweep_spec sweep_value \
-    sweep_view sweep_yaml value wire wire_hostile zwatch zygote
+UNIT := args budget buf database dlog door exec exec_model extents head head_link head_process \
+    keeper link listing logs machine map mesh node node_lists node_model owner owner_lease \
+    owner_nomem owner_objects packages page places port record resources store store_nomem \
+    store_wants sweep_command sweep_controller sweep_help sweep_importance sweep_page sweep_pbt \
+    sweep_record sweep_scheduler sweep_scheduler_model sweep_search sweep_simulate sweep_spec \
+    sweep_value sweep_view sweep_yaml value wire wire_hostile zwatch zygote
 # These count on __wrap_malloc to let the n-th allocation fail.
 UNIT_WRAP := exec exec_model head link map mesh node_model owner_nomem store_nomem \
     sweep_scheduler_model sweep_search sweep_simulate

@@ -1,4 +1,5 @@
-/* cmd_logs.c - covey logs ID: what a worker or a task printed, and prints on.
+/* cmd_logs.c - covey logs ID: what a worker or a task printed, and prints on; what
+ * the daemons tell.
  *
  * The node answers with the last lines.  To follow a worker, its file is read,
  * which is on this machine: the node writes whole lines, and puts a full file
@@ -153,6 +154,47 @@ static bool is_same_file(FILE *f, const char *path)
            open_one.st_ino == named.st_ino && open_one.st_dev == named.st_dev;
 }
 
+/* ---- daemons -------------------------------------------------------------------------------- */
+
+/* What they tell (io/dlog.h) is in a file of each, which outlives them, so no
+ * cluster need run. */
+static bool is_daemon(const char *id) { return strcmp(id, "head") == 0 || strcmp(id, "node") == 0; }
+
+/* Move to where the last @limit lines begin. */
+static void seek_last(FILE *f, uint64_t limit)
+{
+    uint64_t lines = 0;
+    long at = 0;
+    for (int c; (c = getc(f)) != EOF;)
+        lines += c == '\n';
+    rewind(f);
+    for (int c; lines > limit && (c = getc(f)) != EOF;) {
+        at++;
+        lines -= c == '\n';
+    }
+    fseek(f, at, SEEK_SET);
+}
+
+static int show_daemon(const struct cli *cli, const struct places *p, const char *which, uint64_t limit, bool on)
+{
+    char path[PLACE_MAX + 16];
+    snprintf(path, sizeof path, "%s/%s.log", p->state, which);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return cli_fail(cli, STATUS_NO_CLUSTER, "covey start", "there is no log at %s: %s", path, strerror(errno));
+    if (!on)
+        seek_last(f, limit);
+    copy_rest(f);
+    while (on && !ferror(stdout) && is_same_file(f, path)) {
+        poll(NULL, 0, FOLLOW_MS);
+        copy_rest(f);
+    }
+    fclose(f);
+    return STATUS_OK;
+}
+
+/* ---- workers and tasks ------------------------------------------------------------------------ */
+
 /* Until the worker ends or nobody reads. */
 static int follow(struct query *query, const struct places *p, const char *worker)
 {
@@ -228,11 +270,15 @@ int cmd_logs(struct cli *cli, int argc, char **argv)
     int words, status = cli_parse(cli, options, ARGS_MIXED, argc, argv, &words);
     if (status == CLI_GO)
         status = cli_words(cli, words, 1, 1);
-    if (status == CLI_GO && !is_worker_id(argv[1]) && !is_task_id(argv[1]))
+    if (status == CLI_GO && !is_worker_id(argv[1]) && !is_task_id(argv[1]) && !is_daemon(argv[1]))
         status = cli_fail(cli, STATUS_USAGE, "covey list workers and covey list tasks show them.",
-                          "'%s' is no ID: w3 is a worker, t5.12 a task", argv[1]);
+                          "'%s' is no ID: w3 is a worker, t5.12 a task, head and node are daemons", argv[1]);
     if (status == CLI_GO && (limit == 0 || limit > ROWS_LIMIT_MAX))
         status = cli_fail(cli, STATUS_USAGE, NULL, "--limit must be 1 to %u", ROWS_LIMIT_MAX);
+    if (status == CLI_GO && is_daemon(argv[1])) {
+        status = cli_places(cli, &p);
+        return status == CLI_GO ? show_daemon(cli, &p, argv[1], limit, on) : status;
+    }
     if (status == CLI_GO)
         status = cli_query(cli, &p, &query);
     if (status != CLI_GO)

@@ -101,7 +101,8 @@ const struct command commands[] = {
      cmd_list},
     {"logs", "ID", "what a worker or task printed",
      "Print the output of a worker (w3) or of one task (t5.12), as `covey list`\n"
-     "shows them.\n"
+     "shows them; head and node are what these daemons tell, down to the level\n"
+     "that COVEY_LOG had when they started.\n"
      "\n"
      "examples\n"
      "  covey logs w3\n"
@@ -159,6 +160,7 @@ static int print_help(void)
            "  COVEY_ADDRESS  local:NAME, the cluster that programs use\n"
            "  COVEY_NAME     the cluster that commands mean (else 'default')\n"
            "  COVEY_DIR      where clusters live (else $XDG_RUNTIME_DIR/covey)\n"
+           "  COVEY_LOG      what daemons tell: error, warn, info (usual) or debug\n"
            "  NO_COLOR       no colours\n"
            "\n"
            "exit status\n"

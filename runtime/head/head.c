@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 #include <uv.h>
@@ -16,6 +15,7 @@
 #include "core/map.h"
 #include "core/mesh.h"
 #include "io/alarm.h"
+#include "io/dlog.h"
 #include "io/mono.h"
 #include "io/port.h"
 #include "io/ready.h"
@@ -45,17 +45,6 @@ struct head_process {
     bool stopping;
 };
 
-static void say(const char *format, ...) COVEY_PRINTF(1, 2);
-static void say(const char *format, ...)
-{
-    char line[WHY_BYTES];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    fprintf(stderr, "covey head: %s\n", line);
-}
-
 /* ---- the core's effects ---------------------------------------------------------- */
 
 static void on_core_send(void *io, struct addr to, const struct msg *msg)
@@ -64,7 +53,7 @@ static void on_core_send(void *io, struct addr to, const struct msg *msg)
     covey_status status = mesh_send(h->mesh, to, msg, mono_ns());
     /* A peer that is forgotten has no use for an answer. */
     if (status != COVEY_OK && status != COVEY_ECLOSED)
-        say("%s to %u.%u is lost: %s", msg_name(msg->kind), to.node, to.proc, covey_strerror(status));
+        dlog_warn("%s to %u.%u is lost: %s", msg_name(msg->kind), to.node, to.proc, covey_strerror(status));
 }
 
 static void on_core_persist(void *io, const struct head_record *row)
@@ -112,7 +101,7 @@ static covey_status decode_row(struct span bytes, struct msg *out)
     scratch_init(&scratch);
     covey_status status = wire_decode(bytes, &used, &scratch, out, why, sizeof why);
     if (status != COVEY_OK)
-        say("a row of the record: %s", why);
+        dlog_warn("a row of the record: %s", why);
     else if (used != bytes.len || scratch.chunk)
         status = COVEY_EPROTO;
     scratch_fini(&scratch);
@@ -149,14 +138,14 @@ static void on_mesh_full(void *io, struct addr peer, bool is_full)
     if (!is_full)
         (void)map_del(&h->full, &key);
     else if (!map_put(&h->full, &key, h))
-        say("out of memory: answers to %u.%u are not held back", peer.node, peer.proc);
+        dlog_warn("out of memory: answers to %u.%u are not held back", peer.node, peer.proc);
 }
 
 static void on_mesh_broken(void *io, struct addr peer, covey_status status, const char *why)
 {
     struct head_process *h = io;
     struct key_addr key = key_of(peer);
-    say("dropped %u.%u: %s: %s", peer.node, peer.proc, covey_strerror(status), why);
+    dlog_warn("dropped %u.%u: %s: %s", peer.node, peer.proc, covey_strerror(status), why);
     (void)map_del(&h->full, &key);
     port_forget(h->port, peer);
     head_node_gone(h->core, peer, mono_ns());
@@ -221,7 +210,7 @@ static void on_record(uv_poll_t *poll, int status, int events)
         if (!ok) {
             char why[WHY_BYTES];
             record_error(h->record, why, sizeof why);
-            say("the record was not written: %s", why);
+            dlog_error("the record was not written: %s", why);
         }
         head_persisted(h->core, number, ok, mono_ns());
     }
@@ -278,7 +267,7 @@ static covey_status load_record(struct head_process *h, const struct head_option
     snprintf(path, sizeof path, "%s/" RECORD_FILE, h->places->state);
     covey_status status = record_open(&h->record, path, &options->record, why, why_size);
     if (status == COVEY_OK && why[0] != '\0')
-        say("%s", why);
+        dlog_warn("%s", why);
     if (status == COVEY_OK)
         status = head_new(&h->core, &core_ops, h);
     if (status == COVEY_OK && record_began_anew(h->record))
@@ -335,12 +324,14 @@ static covey_status serve(struct head_process *h, int *ready_fd, char *why, size
     covey_status status = open_handles(h);
     if (status == COVEY_OK) {
         head_start(h->core, mono_ns());
+        dlog_info("serves %s in epoch %llu", h->places->dir, (unsigned long long)head_epoch(h->core));
         ready_tell(ready_fd, NULL);
     } else {
         snprintf(why, why_size, "cannot watch signals and sockets: %s", covey_strerror(status));
         close_handles(h); /* those that are open; uv_run() ends them */
     }
     uv_run(&h->loop, UV_RUN_DEFAULT);
+    dlog_info("ends");
     int rc = uv_loop_close(&h->loop);
     assert(rc == 0);
     (void)rc;
@@ -369,6 +360,7 @@ int head_main(const struct places *p, const struct head_options *options, int re
     static const struct head_options defaults;
     struct head_process h = {.places = p, .lock_fd = -1};
     char why[WHY_BYTES] = "";
+    dlog_open("head");
     signal(SIGPIPE, SIG_IGN); /* whoever waits at @ready_fd may be gone */
     map_init(&h.full, sizeof(struct key_addr));
     covey_status status = open_parts(&h, options ? options : &defaults, why, sizeof why);
@@ -379,7 +371,7 @@ int head_main(const struct places *p, const struct head_options *options, int re
         return EXIT_ENDED;
     if (why[0] == '\0')
         snprintf(why, sizeof why, "%s", covey_strerror(status));
-    say("%s", why);
+    dlog_error("%s", why);
     ready_tell(&ready_fd, why);
     return status == COVEY_EAGAIN ? EXIT_REFUSED : EXIT_FAILED;
 }

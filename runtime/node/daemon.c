@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "core/resources.h"
+#include "io/dlog.h"
 #include "io/mono.h"
 #include "node/keeper.h"
 #include "wire/wire.h"
@@ -29,7 +30,7 @@ static struct addr addr_of(const struct daemon *d, uint32_t proc)
 
 static void say(const char *what, struct addr who, const char *why)
 {
-    fprintf(stderr, "covey node: %s %u.%u: %s\n", what, (unsigned)who.node, (unsigned)who.proc, why);
+    dlog_warn("%s %u.%u: %s", what, (unsigned)who.node, (unsigned)who.proc, why);
 }
 
 /* ---- the core's effects --------------------------------------------------------------- */
@@ -321,7 +322,7 @@ static void on_start_failed(void *io, uint32_t proc, bool killed, const char *wh
 static void on_keeper_dead(void *io)
 {
     struct daemon *d = io;
-    fprintf(stderr, "covey node: the keeper process died; the node ends\n");
+    dlog_error("the keeper process died; the node ends");
     d->keeper_died = true;
     daemon_stop(d, 0);
 }
@@ -335,7 +336,12 @@ static covey_status on_hello(void *io, const struct msg_door_hello *hello, pid_t
                              struct addr *self, char *why, size_t why_size)
 {
     struct daemon *d = io;
-    return node_hello(d->core, hello, pid, mono_ns(), self, why, why_size);
+    covey_status status = node_hello(d->core, hello, pid, mono_ns(), self, why, why_size);
+    if (status == COVEY_OK)
+        dlog_debug("process %u enters (pid %d)", (unsigned)self->proc, (int)pid);
+    else
+        dlog_warn("pid %d is refused: %s", (int)pid, why);
+    return status;
 }
 
 static void on_welcome(void *io, struct msg_door_welcome *out, int arena_fds[2])
@@ -367,6 +373,8 @@ static void on_gone(void *io, uint32_t proc, bool greeted, int32_t exit_status, 
     struct daemon *d = io;
     struct addr who = addr_of(d, proc);
     struct page_task ran;
+    dlog_line(greeted && exit_status == 0 ? DLOG_DEBUG : DLOG_INFO, "process %u %s (%d)%s%s", (unsigned)proc,
+             greeted ? "has ended" : "was not started", (int)exit_status, why && *why ? ": " : "", why ? why : "");
     if (starter_running(d->starter, proc, &ran))
         node_worker_ran(d->core, proc, ran.owner, ran.seq);
     if (greeted)
@@ -393,8 +401,9 @@ static void on_joined(void *io, const struct msg_node_joined *joined)
     struct daemon *d = io;
     d->head_epoch = joined->head_epoch;
     if (joined->node != d->config.self.node)
-        fprintf(stderr, "covey node: the head calls this node %u, it calls itself %u\n",
-                (unsigned)joined->node, (unsigned)d->config.self.node);
+        dlog_warn("the head calls this node %u, it calls itself %u", (unsigned)joined->node,
+                 (unsigned)d->config.self.node);
+    dlog_info("has joined the head of epoch %llu", (unsigned long long)joined->head_epoch);
 }
 
 static void on_head_msg(void *io, const struct msg *msg)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/mesh.h"
+#include "io/dlog.h"
 #include "io/mono.h"
 #include "io/places.h"
 #include "io/watch.h"
@@ -78,7 +79,7 @@ static void on_broken(void *io, struct addr peer, covey_status status, const cha
 {
     struct head_link *l = io;
     (void)peer;
-    fprintf(stderr, "covey node: the head sent nonsense: %s: %s\n", covey_strerror(status), why);
+    dlog_warn("the head sent nonsense: %s: %s", covey_strerror(status), why);
     /* This mesh is in use further up the stack; the tick makes a new one. */
     l->broken = true;
     l->look_at = 0;

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/dlog.h"
+
 #define IDLE_MAX (60 * SECOND_NS)   /* longer pauses fill a bucket no further */
 
 /* ---- the directory --------------------------------------------------------------------- */
@@ -144,8 +146,7 @@ static bool bucket_take(struct bucket *b, uint64_t bytes, int64_t now)
 static void file_broken(struct log *log)
 {
     if (!log->logs->told_broken)
-        fprintf(stderr, "covey node: %s: %s; what workers print is not kept\n", log->logs->dir,
-                strerror(errno));
+        dlog_warn("%s: %s; what workers print is not kept", log->logs->dir, strerror(errno));
     log->logs->told_broken = true;
     if (log->fd >= 0)
         close(log->fd);

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/dlog.h"
 #include "io/mono.h"
 #include "io/ready.h"
 #include "node/daemon.h"
@@ -58,8 +59,7 @@ static uint32_t next_incarnation(const struct places *p)
     if (f)
         written = fclose(f) == 0 && written;
     if (!written || rename(fresh, path) != 0)
-        fprintf(stderr, "covey node: %s: %s; a head that runs may not know this node again\n", path,
-                strerror(errno));
+        dlog_warn("%s: %s; a head that runs may not know this node again", path, strerror(errno));
     return last + 1 ? last + 1 : 1;
 }
 
@@ -227,7 +227,7 @@ static covey_status open_door(struct daemon *d, char *why, size_t why_size)
         status = failed(zwatch_open(&d->zwatch, &d->loop, d->port, daemon_on_turn, d),
                         "the event loop", why, why_size);
     if (status == COVEY_OK && !places_write_pid(d->places, PLACES_NODE_PID))
-        fprintf(stderr, "covey node: %s/node.pid: %s\n", d->places->dir, strerror(errno));
+        dlog_warn("%s/node.pid: %s", d->places->dir, strerror(errno));
     return status;
 }
 
@@ -286,7 +286,7 @@ static void close_all(struct daemon *d)
     /* The keeper kills what is left, removes the sockets, and has the lock
      * until then. */
     if (!keeper_close(&d->keeper, KEEPER_WAIT_MS))
-        fprintf(stderr, "covey node: the keeper does not end; processes may be left\n");
+        dlog_warn("the keeper does not end; processes may be left");
     if (d->keeper_died) {
         family_end(KEEPER_END_WAIT_MS);
         keeper_remove_sockets(d->places->dir, NODE_NUMBER);
@@ -303,17 +303,22 @@ int node_main(const struct places *p, const struct node_options *options, int re
     static const struct node_options defaults = {.parent_fd = -1};
     struct daemon d = {.places = p, .options = options ? options : &defaults, .lock_fd = -1};
     char why[DAEMON_WHY_MAX] = "";
+    dlog_open("node");
     signal(SIGPIPE, SIG_IGN);   /* whoever waits at @ready_fd may be gone */
     map_init(&d.full, sizeof(uint32_t));
     covey_status status = open_all(&d, why, sizeof why);
     if (status == COVEY_OK) {
+        dlog_info("serves %s with %g CPUs, %g GPUs, %llu MiB for tasks and %llu MiB of store", p->dir,
+                 (double)d.config.total.cpu_milli / 1000, (double)d.config.total.gpu_milli / 1000,
+                 (unsigned long long)d.config.total.memory_bytes >> 20, (unsigned long long)d.config.arena_bytes >> 20);
         ready_tell(&ready_fd, NULL);
         uv_run(&d.loop, UV_RUN_DEFAULT);
+        dlog_info("ends");
     }
     close_all(&d);
     if (status == COVEY_OK)
         return d.keeper_died ? EXIT_FAILED : EXIT_ENDED;
-    fprintf(stderr, "covey node: %s\n", why);
+    dlog_error("%s", why);
     ready_tell(&ready_fd, why);
     return status == COVEY_EAGAIN ? EXIT_REFUSED : EXIT_FAILED;
 }

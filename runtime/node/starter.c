@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "io/dlog.h"
 #include "io/mono.h"
 #include "node/family.h"
 #include "worker/threads.h"
@@ -334,7 +335,7 @@ void starter_start(struct starter *s, uint32_t proc, uint64_t token,
     if (!start) {
         /* Nothing is left to remember it by.  The core gives a start up that
          * does not say hello in time. */
-        fprintf(stderr, "covey node: no memory to start worker %u\n", (unsigned)proc);
+        dlog_warn("no memory to start worker %u", (unsigned)proc);
         return;
     }
     if (output_open(&start->output, s->config.loop, s->config.logs, proc, start->write_fds) != COVEY_OK) {

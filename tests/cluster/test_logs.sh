@@ -54,6 +54,22 @@ t 'and has printed all of it' [ "$(cat "$TMPDIR/followed")" = "$(printf 'last be
 t 'the task that ended: the same' until_true prints last 'last begins' 'last ends'
 run "$covey" logs t9.99999
 t 'a task that nobody knows: 1' status_is 1
+run "$covey" logs node
+t 'logs node: what the daemon tells' out_has ' info  covey node: serves '
+t 'logs node: that it joined' until_true bash -c "'$covey' logs node | grep -q 'has joined the head of epoch '"
+t 'logs node: nothing of each process' bash -c "! '$covey' logs node | grep -q ' debug '"
+run "$covey" logs head --limit 1
+t 'logs head --limit' out_lines 1
 run "$covey" stop
 t 'stop' status_is 0
+run "$covey" logs head
+t 'logs of a cluster that has ended' out_has ' info  covey head: ends'
+COVEY_LOG=debug run "$covey" start --cpus 1 --store 64M -q
+t 'COVEY_LOG=debug' status_is 0
+run "$covey" status
+run "$covey" logs node
+t 'each process is told' out_has ' debug covey node: process 1 enters'
+run "$covey" stop
+run "$covey" --name other logs head
+t 'logs of a cluster that never was: 3' status_is 3
 finish

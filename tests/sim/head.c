@@ -190,27 +190,35 @@ static const struct head_ops head_ops = {on_send, on_persist, on_shutdown, encod
 
 /* ---- links --------------------------------------------------------------------------------- */
 
-static struct process *member_at(struct world *w, struct addr to)
+static const struct member *member_at(const struct world *w, struct addr a)
 {
-    for (uint32_t i = 0; i < w->cluster->member_count; i++)
-        if (w->cluster->members[i].number == to.node)
-            return w->cluster->members[i].process;
-    return NULL;
+    assert(a.node > 0 && a.node <= w->cluster->member_count);
+    return &w->cluster->members[a.node - 1];
 }
 
 static bool on_transmit(void *io, struct addr to, struct frame *frame)
 {
     struct world *w = world_of(io);
-    struct process *p = addr_is_head(to) ? w->cluster->process : member_at(w, to);
+    struct process *p = addr_is_head(to) ? w->cluster->process : member_at(w, to)->process;
     return net_carry(w, io, p, frame);
 }
 
 static void on_full(void *io, struct addr peer, bool full) { (void)io; (void)peer; (void)full; }
 
-static void on_broken(void *io, struct addr peer, covey_status status, const char *why)
+static void on_member_broken(void *io, struct addr peer, covey_status status, const char *why)
 {
-    world_fail(world_of(io), "%u dropped node %u: %s: %s", ((struct process *)io)->proc, peer.node,
-               covey_strerror(status), why);
+    (void)peer;
+    world_fail(world_of(io), "%u dropped the head: %s: %s", ((struct process *)io)->proc, covey_strerror(status), why);
+}
+
+/* What a node still says to the last head may reach the next one, which is at the
+ * same place, and speaks of frames that this one never sent. */
+static void on_head_broken(void *io, struct addr peer, covey_status status, const char *why)
+{
+    struct process *p = io;
+    if (member_at(p->w, peer)->with == p)
+        world_fail(p->w, "the head dropped node %u: %s: %s", peer.node, covey_strerror(status), why);
+    head_node_gone(p->w->cluster->core, peer, p->w->now);
 }
 
 static void on_head_deliver(void *io, struct addr from, const struct msg *m)
@@ -221,7 +229,7 @@ static void on_head_deliver(void *io, struct addr from, const struct msg *m)
 }
 
 static const struct mesh_codec codec = {wire_encode, wire_decode};
-static const struct mesh_ops head_mesh_ops = {on_transmit, on_head_deliver, on_full, on_broken};
+static const struct mesh_ops head_mesh_ops = {on_transmit, on_head_deliver, on_full, on_head_broken};
 
 /* ---- the head's life ------------------------------------------------------------------------- */
 
@@ -400,7 +408,7 @@ static void on_member_deliver(void *io, struct addr from, const struct msg *msg)
         machine_view(p->w, msg);
 }
 
-static const struct mesh_ops member_mesh_ops = {on_transmit, on_member_deliver, on_full, on_broken};
+static const struct mesh_ops member_mesh_ops = {on_transmit, on_member_deliver, on_full, on_member_broken};
 
 static void join(struct world *w, struct member *m)
 {
