@@ -1,9 +1,9 @@
 /* record_sinks.c - the files beside the database, and mending them after a crash.
  *
  * The tables are the truth.  A sink is written after the transaction of its
- * events, and the next transaction says how far it is:
+ * events, and once a second a transaction says how far it is:
  *
- *     transaction n      events ..812   sinks: up to 640 is in 51,200 bytes
+ *     transaction n      events ..812
  *     sinks written      lines of 641..812, 64,960 bytes in all
  *     transaction n + 1  events ..950   sinks: up to 812 is in 64,960 bytes
  *

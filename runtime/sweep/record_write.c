@@ -7,7 +7,8 @@
  *
  * A trial's best value changes with many of its reports, and updating its row
  * each time would double the work: it is written at the trial's end and, of
- * trials that run, once in TICK_MS together with the files for TensorBoard.
+ * trials that run, once in TICK_MS together with the files for TensorBoard and
+ * the marks of how far all files are.
  */
 #include "sweep/record_internal.h"
 
@@ -387,12 +388,11 @@ static bool commit(struct record *r, const struct block *first, bool tick, uint6
     int rc = database_run(w->db, "BEGIN IMMEDIATE");
     if (rc == SQLITE_OK)
         rc = put_blocks(w, first, seq);
-    if (rc == SQLITE_OK && tick) {
+    if (rc == SQLITE_OK && tick) {      /* an older mark only means more to mend */
         rc = put_progress(w);
         w->progress_seq = *seq;
+        rc = rc == SQLITE_OK ? sinks_mark(w) : rc;
     }
-    if (rc == SQLITE_OK)
-        rc = sinks_mark(w);
     if (rc == SQLITE_OK && writer_finds_file(r) &&
         (rc = database_run(w->db, "COMMIT")) == SQLITE_OK)
         return true;
