@@ -14,6 +14,8 @@
 /* With more values than that, cells are narrower than any kernel, and the density
  * in a cell's middle says as much as the cell's probability. */
 #define RASTER_MAX 100u
+/* From here on a normal distribution's tail is no longer added up exactly. */
+#define TAIL 6.0
 
 static bool is_logarithmic(enum distribution d)
 {
@@ -92,6 +94,44 @@ void axis_cell(const struct axis *axis, double x, double *left, double *right)
     *right = axis_coordinate(axis, x + half);
 }
 
+/* ---- tables ---------------------------------------------------------------------- */
+
+/* On the side of the tail, where small numbers are exact; far out it is the density
+ * at the nearer end. */
+double log_mass(double a, double b)
+{
+    double near = a > 0 ? a : -b, far = a > 0 ? b : -a;
+    if (near > TAIL)
+        return -0.5 * near * near - log(near) - 0.5 * log(2 * M_PI);
+    return log(normal_cdf(-near) - normal_cdf(-far));
+}
+
+bool lane_tabulate(struct lane *lane)
+{
+    const struct axis *axis = &lane->axis;
+    if (axis->kind != AXIS_RASTER || axis->param->distribution != DIST_UNIFORM)
+        return true;
+    uint32_t cells = (uint32_t)param_count(axis->param);
+    lane->mass = calloc((size_t)(cells + 1) * (2 * cells - 1), sizeof *lane->mass);
+    lane->row_sigma = calloc(cells + 1, sizeof *lane->row_sigma);
+    if (lane->mass == NULL || lane->row_sigma == NULL)
+        return false;
+    lane->cells = cells;
+    return true;
+}
+
+void lane_row(struct lane *lane, uint32_t row, double sigma)
+{
+    assert(row <= lane->cells);
+    if (lane->row_sigma[row] == sigma)
+        return;
+    double step = 1 / (lane->cells * sigma);    /* from cell to cell, in sigmas */
+    float *middle = lane->mass + (size_t)row * (2 * lane->cells - 1) + lane->cells - 1;
+    for (uint32_t d = 0; d < lane->cells; d++)
+        middle[d] = *(middle - d) = (float)log_mass((d - 0.5) * step, (d + 0.5) * step);
+    lane->row_sigma[row] = sigma;
+}
+
 /* ---- lane ---------------------------------------------------------------------- */
 
 static bool reserve(double **array, uint32_t cap)
@@ -118,6 +158,8 @@ void lane_fini(struct lane *lane)
     free(lane->sigma);
     free(lane->log_norm);
     free(lane->sorted);
+    free(lane->mass);
+    free(lane->row_sigma);
     *lane = (struct lane){0};
 }
 

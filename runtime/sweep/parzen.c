@@ -19,8 +19,7 @@
 #define RECENT 25u
 /* No kernel is narrower than this part of the range. */
 #define KERNELS_FINEST 100.0
-/* From here on a normal distribution's tail is no longer added up exactly. */
-#define TAIL 6.0
+#define GAP_ERROR 1e-6          /* of a whole number of cells, by rounding */
 
 /* Floats are exact enough to compare densities, and twice as fast. */
 typedef float vector __attribute__((vector_size(16), aligned(4)));
@@ -42,6 +41,14 @@ static bool reserve(float **array, size_t count)
     return grown != NULL;
 }
 
+static bool reserve_offsets(int32_t **array, size_t count)
+{
+    int32_t *grown = realloc(*array, count * sizeof *grown);
+    if (grown != NULL)
+        *array = grown;
+    return grown != NULL;
+}
+
 static bool reserve_doubles(double **array, size_t count)
 {
     double *grown = realloc(*array, count * sizeof *grown);
@@ -56,7 +63,8 @@ bool parzen_reserve(struct parzen *p, uint32_t kernel_cap, uint32_t lane_cap, ui
     if (kernel_cap <= p->kernel_cap && lane_cap <= p->lane_cap && slot_cap <= p->slot_cap)
         return true;
     size_t all = (size_t)kernel_cap * lane_cap;
-    if (!reserve(&p->mu, all) || !reserve(&p->inverse, all) || !reserve(&p->term, kernel_cap) ||
+    if (!reserve(&p->mu, all) || !reserve(&p->inverse, all) || !reserve_offsets(&p->offset, all) ||
+        !reserve(&p->scale, kernel_cap) || !reserve(&p->term, kernel_cap) ||
         !reserve(&p->kept, kernel_cap) || !reserve_doubles(&p->weight, kernel_cap) ||
         !reserve_doubles(&p->log_scale, kernel_cap))
         return false;
@@ -75,8 +83,10 @@ void parzen_fini(struct parzen *p)
 {
     free(p->mu);
     free(p->inverse);
+    free(p->offset);
     free(p->weight);
     free(p->log_scale);
+    free(p->scale);
     free(p->term);
     free(p->kept);
     free(p->kernel_of);
@@ -125,6 +135,27 @@ static double width_of(double before, double at, double after, bool first, bool 
     return left > right ? left : right;
 }
 
+/* Gaps between trials are whole numbers of cells.  A trial that is alone has none, and
+ * no place in the table. */
+static void set_offset(struct parzen *p, uint32_t lane, uint32_t kernel, double t, double width)
+{
+    struct lane *l = p->lane[lane];
+    uint32_t row = p->narrow_row, length = 2 * l->cells - 1, cell = (uint32_t)(t * l->cells);
+    double sigma = p->narrowest;
+    int32_t *offset = p->offset + (size_t)lane * p->kernel_cap;
+    if (width > p->narrowest) {
+        uint32_t gap = (uint32_t)(width * l->cells + 0.5);
+        if (fabs(width * l->cells - gap) > GAP_ERROR || gap == 0 || gap >= l->cells) {
+            offset[p->kernels - 1] = -1;
+            return;
+        }
+        sigma = (double)gap / l->cells;
+        row = gap + 1;
+    }
+    lane_row(l, row, sigma);
+    offset[kernel] = (int32_t)(row * length + l->cells - 1 - (cell < l->cells ? cell : l->cells - 1));
+}
+
 static void set_kernel(struct parzen *p, uint32_t lane, uint32_t slot, double width)
 {
     struct lane *l = p->lane[lane];
@@ -137,6 +168,8 @@ static void set_kernel(struct parzen *p, uint32_t lane, uint32_t slot, double wi
     p->mu[(size_t)lane * p->kernel_cap + kernel] = (float)l->t[slot];
     p->inverse[(size_t)lane * p->kernel_cap + kernel] = 1 / (float)sigma;
     p->log_scale[kernel] -= l->log_norm[slot];
+    if (l->cells > 0)
+        set_offset(p, lane, kernel, l->t[slot], width);
 }
 
 /* Along the lane's order, with the one before and the one after at hand. */
@@ -145,6 +178,7 @@ static void set_kernels(struct parzen *p, uint32_t lane)
     const struct lane *l = p->lane[lane];
     uint32_t count = p->kernels - 1, done = 0, current = 0;
     double before = 0, at = 0;
+    p->offset[(size_t)lane * p->kernel_cap + count] = 0;
     for (uint32_t i = 0; i < l->count; i++) {
         uint32_t slot = l->sorted[i];
         if (p->kernel_of[slot] == UINT32_MAX)
@@ -189,6 +223,7 @@ static void set_padding(struct parzen *p)
         p->log_scale[k] = LOG_NOTHING;
         for (uint32_t lane = 0; lane < p->lanes; lane++) {
             p->mu[(size_t)lane * p->kernel_cap + k] = 0;
+            p->offset[(size_t)lane * p->kernel_cap + k] = 0;
             p->inverse[(size_t)lane * p->kernel_cap + k] = 0;
         }
     }
@@ -216,6 +251,8 @@ void parzen_fit(struct parzen *p, struct lane *const *lanes, uint32_t lane_count
         set_prior(p, lane);
     }
     set_padding(p);
+    for (uint32_t k = 0; k < padded(p->kernels); k++)
+        p->scale[k] = (float)p->log_scale[k];
 }
 
 /* ---- drawing ---------------------------------------------------------------------- */
@@ -280,16 +317,6 @@ static void add_real(struct parzen *p, uint32_t lane, float t, float times)
     }
 }
 
-/* The logarithm of the probability from @a to @b.  On the side of the tail,
- * where small numbers are exact; far out it is the density at the nearer end. */
-static double log_mass(double a, double b)
-{
-    double near = a > 0 ? a : -b, far = a > 0 ? b : -a;
-    if (near > TAIL)
-        return -0.5 * near * near - log(near) - 0.5 * log(2 * M_PI);
-    return log(normal_cdf(-near) - normal_cdf(-far));
-}
-
 /* The probability of the cell around @x.  Trials gather on few values, and most
  * of them have the narrowest kernel: along the lane's order the same mass comes
  * many times in a row. */
@@ -312,6 +339,26 @@ static void add_raster(struct parzen *p, uint32_t lane, double x, float times)
         }
         p->term[k] += times * mass;
     }
+}
+
+/* The same from the lane's table.  The prior is not in it, and what fills up the last
+ * vector counts for nothing. */
+static void add_tabled(struct parzen *p, uint32_t lane, double x, float times)
+{
+    const struct lane *l = p->lane[lane];
+    size_t first = (size_t)lane * p->kernel_cap;
+    const int32_t *offset = p->offset + first;
+    uint32_t cell = (uint32_t)(axis_coordinate(&l->axis, x) * l->cells), prior = p->kernels - 1;
+    const float *mass = l->mass + (cell < l->cells ? cell : l->cells - 1);
+    double left, right, inverse = p->inverse[first + prior];
+    axis_cell(&l->axis, x, &left, &right);
+    float prior_mass = (float)log_mass((left - 0.5) * inverse, (right - 0.5) * inverse);
+    float prior_after = p->term[prior] + times * prior_mass;
+    for (uint32_t k = 0; k < p->kernels; k += VECTOR) {
+        vector found = {mass[offset[k]], mass[offset[k + 1]], mass[offset[k + 2]], mass[offset[k + 3]]};
+        *(vector *)(p->term + k) += times * found;
+    }
+    p->term[prior] = prior_after;
 }
 
 static void add_choice(struct parzen *p, uint32_t lane, double x, float times)
@@ -340,7 +387,10 @@ static void add_lane(struct parzen *p, uint32_t lane, double x, float times)
         add_real(p, lane, (float)axis_coordinate(axis, x), times);
         break;
     case AXIS_RASTER:
-        add_raster(p, lane, x, times);
+        if (p->lane[lane]->cells > 0 && p->offset[(size_t)lane * p->kernel_cap + p->kernels - 1] == 0)
+            add_tabled(p, lane, x, times);
+        else
+            add_raster(p, lane, x, times);
         break;
     case AXIS_CHOICE:
         add_choice(p, lane, x, times);
@@ -393,8 +443,7 @@ static double log_sum_exp(const float *term, uint32_t count)
 
 double parzen_log_density(struct parzen *p, const double *x)
 {
-    for (uint32_t k = 0; k < padded(p->kernels); k++)
-        p->term[k] = (float)p->log_scale[k];
+    memcpy(p->term, p->scale, padded(p->kernels) * sizeof *p->term);
     for (uint32_t lane = 0; lane < p->lanes; lane++)
         add_lane(p, lane, x[lane], 1);
     return log_sum_exp(p->term, p->kernels);

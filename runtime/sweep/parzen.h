@@ -42,13 +42,26 @@ struct lane {
     double *sigma, *log_norm;   /* of the slot's kernel when it was last used; sigma 0: never */
     uint32_t *sorted;           /* slots with a coordinate, by (coordinate, slot) */
     uint32_t count;             /* of sorted */
+    /* Of a raster of equal cells, how many; else 0.  What a kernel gives to a cell then depends on
+     * its width and their distance alone: see lane_row(). */
+    uint32_t cells;
+    float *mass;                /* owned: cells + 1 rows of 2 * cells - 1 logarithms */
+    double *row_sigma;          /* owned: of the row; 0: it is not filled in */
 };
 
+/* Of a lane whose axis is set: once, before its first trial.  False: out of memory. */
+bool lane_tabulate(struct lane *lane);
+/* Fill in @row for kernels of this width: the logarithm of their mass in the cell @d further
+ * is at row * (2 * cells - 1) + cells - 1 + d. */
+void lane_row(struct lane *lane, uint32_t row, double sigma);
 bool lane_reserve(struct lane *lane, uint32_t cap);
 void lane_fini(struct lane *lane);
 /* Slot @slot gets or loses its coordinate. */
 void lane_put(struct lane *lane, uint32_t slot, double t);
 void lane_drop(struct lane *lane, uint32_t slot);
+
+/* The logarithm of the standard normal distribution's probability from @a to @b. */
+double log_mass(double a, double b);
 
 /* ---- parzen: the mixture ------------------------------------------------------------ */
 
@@ -60,11 +73,16 @@ struct parzen {
     /* Owned, at [lane * kernel_cap + kernel].  Of an AXIS_CHOICE, mu is the index,
      * or -1: the prior's. */
     float *mu, *inverse;        /* inverse: 1 / sigma */
+    /* Of a lane with a table: where in it the kernel's mass in the first cell is.  The prior,
+     * which is not in it, has -1 where some other kernel is not, and then none counts. */
+    int32_t *offset;
     /* Owned, at [kernel]. */
     double *weight;             /* they sum to 1 */
     double *log_scale;          /* weight and what makes the kernel's density one */
+    float *scale;               /* log_scale, as it is used */
     float *term, *kept;         /* logarithms of the kernels' densities at a point */
     double narrowest;           /* sigma */
+    uint32_t narrow_row;        /* of the lanes' tables: 0 or 1, another one for each mixture over them */
     uint32_t *kernel_of;        /* owned, at [slot]: its kernel, or UINT32_MAX */
 };
 

@@ -110,7 +110,12 @@ struct tpe *tpe_new(const struct space *space, const struct search_opts *opts)
         lane->axis = axis_of(&space->params[i]);
         if (!opts->univariate && lane->axis.kind != AXIS_FIXED && space->params[i].parent < 0)
             tpe->joint[tpe->joint_count++] = lane;
+        if (!lane_tabulate(lane)) {
+            tpe_free(&tpe);
+            return NULL;
+        }
     }
+    tpe->g.narrow_row = 1;
     if (!grow(tpe, SLOTS_MIN))
         tpe_free(&tpe);
     return tpe;

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "sweep/cdf.h"
+#include "sweep/parzen.h"
 #include "sweep/search_internal.h"
 #include "failing_malloc.h"
 
@@ -535,6 +536,40 @@ static void test_no_memory(void **state)
     search_free(&s);
 }
 
+/* A table of masses says what adding each of them up says; also of one trial, which has
+ * no gap to another and is not in it. */
+static void test_tables(void **state)
+{
+    enum { TRIALS = 120 };
+    (void)state;
+    struct world w = {0};
+    struct param p = *add(&w, whole(3, 42));
+    struct lane lane = {.axis = axis_of(&p)}, *lanes[] = {&lane};
+    struct parzen mixture = {.narrow_row = 1};
+    struct rng r = rng_stream(1, RNG_SEARCH, 0);
+    uint32_t slots[TRIALS];
+    assert_true(lane_tabulate(&lane) && lane.cells == 40);
+    assert_true(lane_reserve(&lane, TRIALS) && parzen_reserve(&mixture, TRIALS + 1, 1, TRIALS));
+    for (uint32_t i = 0; i < TRIALS; i++) {
+        slots[i] = i;
+        lane_put(&lane, i, axis_coordinate(&lane.axis, 3 + (double)rng_below(&r, 20) * 2));
+        if (i > 5 && i % 30 != 0)
+            continue;
+        double tabled[40];
+        uint32_t cells = lane.cells;
+        parzen_fit(&mixture, lanes, 1, slots, i + 1, i + 1);
+        for (int x = 0; x < 40; x++)
+            tabled[x] = parzen_log_density(&mixture, &(double){3 + x});
+        lane.cells = 0;
+        parzen_fit(&mixture, lanes, 1, slots, i + 1, i + 1);
+        for (int x = 0; x < 40; x++)
+            assert_true(fabs(tabled[x] - parzen_log_density(&mixture, &(double){3 + x})) < 1e-4);
+        lane.cells = cells;
+    }
+    parzen_fini(&mixture);
+    lane_fini(&lane);
+}
+
 static void test_no_memory_grid(void **state)
 {
     (void)state;
@@ -567,6 +602,7 @@ int main(void)
         cmocka_unit_test(test_conditions),
         cmocka_unit_test(test_discrete_spaces_end),
         cmocka_unit_test(test_grid_order),
+        cmocka_unit_test(test_tables),
         cmocka_unit_test(test_tpe_beats_random),
         cmocka_unit_test(test_ranking),
         cmocka_unit_test(test_liar),
