@@ -142,7 +142,15 @@ static enum help_type type_of(const char *word, size_t len)
 
 /* ---- what an option takes ------------------------------------------------------------ */
 
-/* "adam,sgd" between brackets.  All of them, or none. */
+static bool is_listed(const struct help_option *o, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(o->choices[i], o->choices[count]) == 0)
+            return true;
+    return false;
+}
+
+/* "adam,sgd" between brackets, each once.  All of them, or none. */
 static void read_choices(struct help_option *o, const char *p, size_t len, char separator)
 {
     const char *end = p + len;
@@ -155,8 +163,9 @@ static void read_choices(struct help_option *o, const char *p, size_t len, char 
         while (last > p && (last[-1] == ' ' || last[-1] == '\'' || last[-1] == '"'))
             last--;
         if (last == p || count == HELP_CHOICES_MAX ||
-            !copy(o->choices[count++], HELP_WORD_MAX, p, (size_t)(last - p)))
+            !copy(o->choices[count], HELP_WORD_MAX, p, (size_t)(last - p)))
             return;
+        count += !is_listed(o, count);
         if (!next)
             break;
         p = next + 1;

@@ -219,7 +219,7 @@ void plan_print(struct text *t, const struct plan *p)
     if (p->trials > 0)
         text_printf(t, "trials     %u\n", p->trials);
     else
-        text_puts(t, "trials     without end\n");
+        text_puts(t, "trials     without end: to run it give --count N, or the file a run_cap\n");
     uint32_t told = 0;
     for (uint32_t i = 0; i < p->rung_count; i++) {
         const struct plan_rung *r = &p->rungs[i];

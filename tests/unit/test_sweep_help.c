@@ -58,6 +58,7 @@ static const struct {
     {"  --opt {adam,sgd}  optimizer (default: adam)", "opt", true, false, "", HELP_UNKNOWN, "adam", "adam|sgd"},
     {"  --opt {adam,sgd}\n                        optimizer", "opt", true, false, "", HELP_UNKNOWN, "",
      "adam|sgd"},
+    {"  --opt {a,b,a}  one", "opt", true, false, "", HELP_UNKNOWN, "", "a|b"},
     {"  --sizes N [N ...]  sizes (default: [1, 2])", "sizes", true, true, "", HELP_UNKNOWN, "", ""},
     {"  --pair A B         two", "pair", true, true, "", HELP_UNKNOWN, "", ""},
     {"  --keep [K]         perhaps", "keep", true, false, "", HELP_UNKNOWN, "", ""},
