@@ -374,7 +374,7 @@ static const struct action {
     {"stop", "DIR", stop, false},                 {"preview", "FILE.yaml", preview, false},
     {"report", "DIR", report, false},
     {"create", "FILE.yaml", create, false},       {"ask", "DIR", ask, false},
-    {"tell", "DIR", tell, true},                  {"simulate", "FILE.yaml", sweep_cmd_simulate, false},
+    {"tell", "DIR", tell, true},                  {"simulate", "FILE.yaml --curves FILE", sweep_cmd_simulate, false},
     {"init", "[-o FILE] [--] PROGRAM [ARGS]", sweep_cmd_init, true},
 };
 #define ACTIONS (sizeof actions / sizeof *actions)

@@ -186,7 +186,8 @@ static int fail_run(const struct init *m)
                         m->program, HELP_BYTES_MAX);
         break;
     default:
-        exit = cli_fail(m->cli, STATUS_WORK, r->status ? "does it run by itself, and know --help? Or " BY_HAND : BY_HAND,
+        exit = cli_fail(m->cli, STATUS_WORK,
+                        r->status ? "does it run by itself, and know --help? Or " BY_HAND : BY_HAND,
                         "init: %s --help told of no options (exit status %d); its last lines:", m->program, r->status);
     }
     print_tail(m);
@@ -229,8 +230,9 @@ static int draft(struct init *m)
     if (params < 0)
         return cli_fail(m->cli, STATUS_WORK, NULL, "out of memory");
     if (params == 0)
-        return cli_fail(m->cli, STATUS_WORK, BY_HAND, "init: none of the %zu options of %s has values that can be guessed "
-                        "(a default, choices, or a well-known name)", m->help->count, m->program);
+        return cli_fail(m->cli, STATUS_WORK, BY_HAND,
+                        "init: none of the %zu options of %s has values that can be guessed (a default, choices, "
+                        "or a well-known name)", m->help->count, m->program);
     /* What is made is what is read: a word of the command may still be refused. */
     char why[1024];
     struct spec *spec = spec_read(m->file, m->draft.data, m->draft.len, NULL, NULL, why, sizeof why);
@@ -259,8 +261,8 @@ static int write_file(struct init *m)
     if (m->is_shown)
         fwrite(m->draft.data, 1, m->draft.len, stdout);
     if (strcmp(m->file, "-") != 0 && !m->cli->quiet)
-        fprintf(stderr, "wrote %s: fill in metric.name, which says \"" DRAFT_METRIC "\" now; then: covey sweep preview %s\n",
-                m->file, m->file);
+        fprintf(stderr, "wrote %s: fill in metric.name, which says \"" DRAFT_METRIC "\" now; then: "
+                "covey sweep preview %s\n", m->file, m->file);
     return STATUS_OK;
 }
 
@@ -271,7 +273,8 @@ int sweep_cmd_init(const struct cli *cli, const struct sweep_cmd *cmd)
         .is_shown = !cmd->output || strcmp(cmd->output, "-") == 0,
     };
     if (strcmp(m.file, "-") != 0 && access(m.file, F_OK) == 0)
-        return cli_fail(cli, STATUS_USAGE, "-o FILE makes another, -o - only prints", "init: %s exists already", m.file);
+        return cli_fail(cli, STATUS_USAGE, "-o FILE makes another, -o - only prints", "init: %s exists already",
+                        m.file);
     take_words(&m, cmd);
     int status = find_program(&m);
     if (status == CLI_GO)

@@ -244,7 +244,10 @@ static bool read_lines(struct reader *r, const char *bytes, size_t size)
             return false;
         header = true;
     }
-    return header || complain(r, "no curves: the file is empty", (struct field){0});
+    if (r->c->count > 0)
+        return true;
+    return complain(r, header ? "no curves: nothing stands below the first line"
+                              : "no curves: the file is empty", (struct field){0});
 }
 
 struct curves *curves_new(void) { return calloc(1, sizeof(struct curves)); }

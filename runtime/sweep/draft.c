@@ -50,8 +50,10 @@ static bool has_word(const char *name, const char *const *words)
 
 /* ---- what is not swept --------------------------------------------------------------- */
 
+/* Not even told as a comment. */
 static const char *const silent_words[] = {"help", "version", "helpfull", "helpshort", "helpxml", "usage",
                                            "show_completion", "install_completion", NULL};
+/* How long a trial runs: the bands of early_terminate follow from its default. */
 static const char *const budget_words[] = {"=epochs", "=epoch", "=num_epochs", "=n_epochs", "=max_epochs", "=steps",
                                            "=num_steps", "=max_steps", "=iterations", "=num_iterations", "=iters",
                                            "=max_iter", "=max_iters", NULL};
@@ -107,8 +109,7 @@ static const struct meaning {
     double low, high;
     bool is_share;              /* low and high are fixed ends: it is a part of 1 */
 } meanings[] = {
-    {{"dropout", "drop", "drop_rate", "dropout_rate", "drop_path", "drop_out", "label_smoothing", "smoothing", "prob", "mixup",
-      "cutmix"}, SHAPE_UNIFORM, 0, 0.5, true},
+    {{"dropout", "drop", "drop_out", "label_smoothing", "smoothing", "prob", "mixup", "cutmix"}, SHAPE_UNIFORM, 0, 0.5, true},
     {{"momentum", "beta1", "gamma", "discount", "beta", "ema", "rho", "lr_decay", "decay_rate", "gae_lambda"},
      SHAPE_UNIFORM, 0.5, 0.99, true},
     {{"beta2"}, SHAPE_UNIFORM, 0.9, 0.999, true},
@@ -324,7 +325,7 @@ static void open_param(struct text *t, const struct help_option *o, const char *
     text_puts(t, "\n");
 }
 
-/* Are all written as numbers, so that they may stay so? */
+/* Can all of them stand in a file? */
 static bool choices_fit(const struct help_option *o)
 {
     for (size_t i = 0; i < o->choice_count; i++)
@@ -498,7 +499,7 @@ static void put_others(struct draft *d)
         text_printf(d->out, "  #   and %zu options more\n", d->help->left_out);
 }
 
-/* A word of the command that is not to be expanded. */
+/* One word of the command. */
 static void put_word(struct text *t, const char *word)
 {
     text_puts(t, "  - ");

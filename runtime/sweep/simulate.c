@@ -288,12 +288,14 @@ void simulate_fini(struct simulate_result *r)
 
 static void print_rungs(struct text *t, const struct simulate_result *r, double sign)
 {
-    if (r->rung_count > 0)
-        text_puts(t, "\nbracket    step  reached  went on   cutoff\n");
+    bool headed = false;
     for (uint32_t i = 0; i < r->rung_count; i++) {
         const struct scheduler_rung *g = &r->rungs[i];
         if (g->reached == 0)
             continue;
+        if (!headed)
+            text_puts(t, "\nbracket    step  reached  went on   cutoff\n");
+        headed = true;
         text_printf(t, "%7u %7" PRId64 " %8u %8u", g->bracket, g->step, g->reached, g->passed);
         if (isfinite(g->cutoff))
             text_printf(t, " %8.4g\n", sign * g->cutoff);

@@ -214,7 +214,8 @@ static const struct { const char *option, *lines; } drafts[] = {
     {"--lr LR  x (default: 0.01)", "  lr:                         # x (default 0.01)\n"
      "    distribution: log_uniform_values\n    min: 0.001\n    max: 0.1\n"},
     {"--lr LR  (default: 1)", "    distribution: log_uniform_values\n    min: 0.1\n    max: 10.0\n"},
-    {"--lr LR  x", "x; a guess: no default was told\n    distribution: log_uniform_values\n    min: 0.0001\n    max: 0.1\n"},
+    {"--lr LR  x", "x; a guess: no default was told\n    distribution: log_uniform_values\n"
+     "    min: 0.0001\n    max: 0.1\n"},
     {"--weight-decay W  (default: 0)", "    distribution: log_uniform_values\n    min: 1.0e-06\n    max: 0.01\n"},
     {"--tiny T  (default: 1e-5)", "    distribution: log_uniform_values\n    min: 1.0e-06\n    max: 0.0001\n"},
     {"--momentum M  (default: 0.9)", "    distribution: uniform\n    min: 0.5\n    max: 0.98\n"},
@@ -227,8 +228,10 @@ static const struct { const char *option, *lines; } drafts[] = {
     {"--batch-size N  (default: 64)", "    values: [16, 32, 64, 128, 256]\n"},
     {"--opt {adam,sgd,on,1,1e3}  x", "    values: [adam, sgd, \"on\", 1, \"1e3\"]\n"},
     {"--nesterov  x", "    values: [true, false]\n"},
-    {"--amp, --no-amp  x (default: True)", "  no-amp:                     # x (default True)\n    values: [true, false]\n"},
-    {"--amp, --no-amp  x (default: False)", "  amp:                        # x (default False)\n    values: [true, false]\n"},
+    {"--amp, --no-amp  x (default: True)",
+     "  no-amp:                     # x (default True)\n    values: [true, false]\n"},
+    {"--amp, --no-amp  x (default: False)",
+     "  amp:                        # x (default False)\n    values: [true, false]\n"},
     {"--amp X  x (default: True)", "    values: [\"True\", \"False\"]\n"},
     {"--amp X  x (default: false)", "    values: [\"true\", \"false\"]\n"},
     {"--yes X  x (default: 3)", "  \"yes\":                      # x (default 3)\n"},

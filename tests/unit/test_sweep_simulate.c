@@ -64,6 +64,7 @@ static void test_curves_refused(void **state)
     (void)state;
     static const struct { const char *csv, *words; } wrong[] = {
         {"", "f.csv:0: no curves: the file is empty"},
+        {"trial,step,value\n\n", "f.csv:2: no curves: nothing stands below the first line"},
         {"trial,value\n", "f.csv:1: the first line must name"},
         {"trial,step,value\na,1\n", "f.csv:2: too few columns"},
         {"trial,step,value\na,0,1\n", "f.csv:2: step is no whole number from 1 \"0\""},
@@ -297,7 +298,8 @@ static void test_plan_others(void **state)
 {
     (void)state;
     assert_plan((struct scheduler_opts){.kind = SCHEDULER_NONE}, 0,
-                "trials     without end\ncompute    not known: trials end of themselves\n");
+                "trials     without end: to run it give --count N, or the file a run_cap\n"
+                "compute    not known: trials end of themselves\n");
     assert_plan((struct scheduler_opts){.kind = SCHEDULER_NONE, .max_iter = 5}, 20,
                 "trials     20\ncompute    at most 100 steps, likely about 100 (100 %)\n");
     assert_plan((struct scheduler_opts){.kind = SCHEDULER_PBT}, 0,
