@@ -210,6 +210,17 @@ static int ask(struct init *m)
 
 /* ---- the file ------------------------------------------------------------------------ */
 
+/* Perhaps it is a command in it, such as `fit`, that has the options. */
+static int fail_draft(const struct init *m)
+{
+    char mend[HELP_WORD_MAX + 128];
+    snprintf(mend, sizeof mend, "its usage names %s: covey sweep init PROGRAM WORD gives it such a word",
+             m->help->words[0]);
+    return cli_fail(m->cli, STATUS_WORK, m->help->word_count > 0 && m->arg_count == 0 ? mend : BY_HAND,
+                    "init: none of the %zu options of %s has values that can be guessed (a default, choices, or a "
+                    "well-known name)", m->help->count, m->program);
+}
+
 static int draft(struct init *m)
 {
     struct draft_opts opts = {
@@ -230,9 +241,7 @@ static int draft(struct init *m)
     if (params < 0)
         return cli_fail(m->cli, STATUS_WORK, NULL, "out of memory");
     if (params == 0)
-        return cli_fail(m->cli, STATUS_WORK, BY_HAND,
-                        "init: none of the %zu options of %s has values that can be guessed (a default, choices, "
-                        "or a well-known name)", m->help->count, m->program);
+        return fail_draft(m);
     /* What is made is what is read: a word of the command may still be refused. */
     char why[1024];
     struct spec *spec = spec_read(m->file, m->draft.data, m->draft.len, NULL, NULL, why, sizeof why);

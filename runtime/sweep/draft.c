@@ -109,7 +109,8 @@ static const struct meaning {
     double low, high;
     bool is_share;              /* low and high are fixed ends: it is a part of 1 */
 } meanings[] = {
-    {{"dropout", "drop", "drop_out", "label_smoothing", "smoothing", "prob", "mixup", "cutmix"}, SHAPE_UNIFORM, 0, 0.5, true},
+    {{"dropout", "drop", "drop_out", "label_smoothing", "smoothing", "prob", "mixup", "cutmix"},
+     SHAPE_UNIFORM, 0, 0.5, true},
     {{"momentum", "beta1", "gamma", "discount", "beta", "ema", "rho", "lr_decay", "decay_rate", "gae_lambda"},
      SHAPE_UNIFORM, 0.5, 0.99, true},
     {{"beta2"}, SHAPE_UNIFORM, 0.9, 0.999, true},
@@ -184,6 +185,8 @@ static struct range real_range(const struct meaning *m, double x)
         return (struct range){SHAPE_LOG, m->low, m->high, false};
     if (x == 0 || !isfinite(2 * x))
         return (struct range){.shape = SHAPE_NONE};
+    if (x > 0.5 && x < 1)       /* a part of 1, most likely */
+        return (struct range){SHAPE_UNIFORM, x / 2, 1, false};
     return (struct range){SHAPE_UNIFORM, fmin(x / 2, x * 2), fmax(x / 2, x * 2), false};
 }
 

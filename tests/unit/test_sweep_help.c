@@ -222,6 +222,7 @@ static const struct { const char *option, *lines; } drafts[] = {
     {"--dropout D  (default: 0.1)", "    distribution: uniform\n    min: 0.0\n    max: 0.5\n"},
     {"--dropout D  (default: 0.4)", "    distribution: uniform\n    min: 0.0\n    max: 0.8\n"},
     {"--clip C  (default: 5.0)", "    distribution: uniform\n    min: 2.5\n    max: 10.0\n"},
+    {"--part C  (default: 0.8)", "    distribution: uniform\n    min: 0.4\n    max: 1.0\n"},
     {"--shift C  (default: -2.0)", "    distribution: uniform\n    min: -4.0\n    max: -1.0\n"},
     {"--layers N  (default: 3)", "    distribution: int_uniform\n    min: 1\n    max: 6\n"},
     {"--layers N  (default: 1)", "    distribution: int_uniform\n    min: 1\n    max: 3\n"},
