@@ -420,10 +420,11 @@ static void add_text(struct help_option *o, const char *words)
         snprintf(o->text + len, sizeof o->text - len, "%s%s", len > 0 ? " " : "", words);
 }
 
-static bool is_known(const struct help *help, const struct help_option *o)
+/* Does an option before @o have the name, as its own or to be turned off by? */
+static bool is_known(const struct help *help, const struct help_option *o, const char *name)
 {
     for (const struct help_option *k = help->options; k < o; k++)
-        if (strcmp(k->name, o->name) == 0)
+        if (strcmp(k->name, name) == 0 || strcmp(k->off, name) == 0)
             return true;
     return false;
 }
@@ -433,9 +434,11 @@ static void close_option(struct reader *r)
 {
     struct help_option *o = r->open;
     r->open = NULL;
-    if (!o || !o->name[0] || is_known(r->help, o))
+    if (!o || !o->name[0] || is_known(r->help, o, o->name))
         return;
     assert(o == &r->help->options[r->help->count]);
+    if (strcmp(o->off, o->name) == 0 || is_known(r->help, o, o->off))
+        o->off[0] = 0;          /* an option of its own */
     read_text(o);
     r->help->count++;
 }

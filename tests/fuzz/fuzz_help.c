@@ -62,7 +62,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < help.count; i++) {
         check_option(&help.options[i]);
         for (size_t k = 0; k < i; k++)
-            FUZZ_CHECK(strcmp(help.options[k].name, help.options[i].name) != 0);
+            FUZZ_CHECK(strcmp(help.options[k].name, help.options[i].name) != 0 &&
+                       strcmp(help.options[k].off, help.options[i].name) != 0);
     }
     check_draft(&help);
     return 0;

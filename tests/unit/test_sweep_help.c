@@ -154,6 +154,17 @@ static void test_layout(void **state)
     assert_string_equal(find("opt")->standard, "");
 }
 
+/* A switch and what turns it off are one, on one line or on two. */
+static void test_switches(void **state)
+{
+    (void)state;
+    read_help("  --no-amp          off\n  --amp, --no-amp   both (default: True)\n  --cpu | --no-cpu  x\n  --no-cpu  x\n");
+    assert_int_equal(help.count, 3);
+    assert_string_equal(find("amp")->off, "");
+    assert_string_equal(find("cpu")->off, "no-cpu");
+    assert_null(find("no-cpu"));
+}
+
 static void test_words(void **state)
 {
     (void)state;
@@ -345,6 +356,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines), cmocka_unit_test(test_layout), cmocka_unit_test(test_words),
+        cmocka_unit_test(test_switches),
         cmocka_unit_test(test_bounds), cmocka_unit_test(test_drafts), cmocka_unit_test(test_draft_held),
         cmocka_unit_test(test_draft_command), cmocka_unit_test(test_run), cmocka_unit_test(test_run_child),
     };
