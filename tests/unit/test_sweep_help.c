@@ -158,7 +158,8 @@ static void test_layout(void **state)
 static void test_switches(void **state)
 {
     (void)state;
-    read_help("  --no-amp          off\n  --amp, --no-amp   both (default: True)\n  --cpu | --no-cpu  x\n  --no-cpu  x\n");
+    read_help("  --no-amp          off\n  --amp, --no-amp   both (default: True)\n"
+              "  --cpu | --no-cpu  x\n  --no-cpu  x\n");
     assert_int_equal(help.count, 3);
     assert_string_equal(find("amp")->off, "");
     assert_string_equal(find("cpu")->off, "no-cpu");
