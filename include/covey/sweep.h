@@ -125,9 +125,10 @@ void covey_sweep_close(covey_sweep **sweep);
  *
  * COVEY_OK          over: all trials are run, or its limits are reached
  * COVEY_ECANCELLED  stopped; covey_sweep_resume() goes on
- * COVEY_ETASK       the first trials all failed; covey_sweep_error() shows why
+ * COVEY_ETASK       all trials failed, or the first ones; covey_sweep_error() shows why
+ * COVEY_ENODE       the cluster is gone; covey_sweep_resume() goes on on another one
  * COVEY_EUNKNOWN    another program has the sweep's COVEY_TRIAL
- * COVEY_ESYSTEM     the record cannot be written
+ * COVEY_ESYSTEM     the directory or its record cannot be written
  * COVEY_ENOMEM      out of memory
  * COVEY_EINVAL      NULL, opened only to look, or from a callback */
 COVEY_MUST_USE covey_status covey_sweep_run(covey_sweep *sweep, covey *c);

@@ -277,31 +277,28 @@ static void env_fill(covey_sweep *s, const struct trial *t, struct environment *
 
 static covey_ref submit_command(covey_sweep *s, covey *c, const struct trial *t, const covey_opts *opts)
 {
-    char params[PATH_MAX], log[PATH_MAX], cwd[PATH_MAX], why[1024];
+    char params[PATH_MAX], log[PATH_MAX], why[1024];
     struct environment env = {0};
     covey_ref none = {0, 0};
     const char *dir = sweep_trial_dir(s, t->number);
     snprintf(params, sizeof params, "%s/params.json", dir);
     snprintf(log, sizeof log, "%s/log", dir);
-    snprintf(cwd, sizeof cwd, "%s", dir);
     char **argv = command_expand(s->spec, t->x, params, why, sizeof why);
     if (!argv) {
         sweep_fail(COVEY_EINVAL, "%s", why);
         return none;
     }
-    if (!s->spec->cwd_trial && !getcwd(cwd, sizeof cwd))
-        sweep_fail(COVEY_ESYSTEM, "getcwd: %s", strerror(errno));
     env_fill(s, t, &env);
     covey_command command = {
-        .size = sizeof command, .argv = (const char *const *)argv, .env = (const char *const *)env.list, .cwd = cwd,
+        .size = sizeof command, .argv = (const char *const *)argv, .env = (const char *const *)env.list, .cwd = s->spec->cwd_trial ? dir : s->cwd,
         .any_exit = true, .grace_ms = s->spec->grace_ms, .log = log, .report_env = "COVEY_REPORT",
         .report_stdout = s->spec->report_stdout,
     };
     covey_ref ref = none;
     if (env.failed)
         sweep_fail(COVEY_ENOMEM, "out of memory");
-    else
-        ref = covey_submit_command(c, &command, opts);
+    else if ((ref = covey_submit_command(c, &command, opts)).generation == 0)
+        sweep_fail(COVEY_ESYSTEM, "%s", covey_error());
     env_fini(&env);
     command_free(argv);
     return ref;
@@ -321,12 +318,17 @@ static covey_ref submit_task(covey_sweep *s, covey *c, const struct trial *t, co
     text_puts(&text, "}");
     const char *given = text_get(&text);
     covey_ref ref = none;
-    if (given)
-        ref = covey_submit(c, s->task, COVEY_ARGS(given), opts);
-    else
+    if (!given)
         sweep_fail(COVEY_ENOMEM, "out of memory");
+    else if ((ref = covey_submit(c, s->task, COVEY_ARGS(given), opts)).generation == 0)
+        sweep_fail(COVEY_ESYSTEM, "%s", covey_error());
     text_fini(&text);
     return ref;
+}
+
+bool launch_has_cwd(const covey_sweep *s)
+{
+    return s->task || s->spec->cwd_trial || access(s->cwd, X_OK) == 0;
 }
 
 double launch_cpus(const covey_sweep *s) { return isnan(s->spec->cpus) ? 1 : s->spec->cpus; }

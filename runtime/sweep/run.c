@@ -22,6 +22,7 @@
 
 #define PARALLEL_MAX 65536u
 #define TICK_MS 100
+#define LOOK_MS 100
 #define LEAVE_NEVER INT64_MAX
 #define TAIL_MAX 1200           /* bytes of a failed trial's log that are shown */
 
@@ -47,6 +48,7 @@ struct run {
     size_t first, answer_count, answer_cap;
     int64_t ends_at;            /* of the file's time; LEAVE_NEVER: none */
     int64_t tick_at;
+    int64_t look_at;            /* when it is seen whether the cluster is still there */
     int stops_seen;
     bool ending;                /* nothing starts any more, what runs is told to leave */
     covey_status broken;        /* the run cannot go on */
@@ -175,7 +177,8 @@ static void on_settled(covey *c, covey_ref ref, covey_status status, void *arg)
     const struct trial *t = controller_trial(s->controller, slot->trial);
     int code = read_status(slot, status, why, sizeof why);
     if (!trial_is_over(t->state)) { /* else it was cancelled, and its end is recorded */
-        enum record_fate fate = sweep_record_end(s, slot->trial, code, run->ending, why[0] ? why : NULL);
+        bool interrupted = run->ending || status == COVEY_ENODE;
+        enum record_fate fate = sweep_record_end(s, slot->trial, code, interrupted, why[0] ? why : NULL);
         sweep_tell_end(s, slot->trial, fate, why[0] ? why : NULL);
     }
     covey_release(c, ref);
@@ -236,13 +239,12 @@ static bool start(covey_sweep *s, covey *c, struct slot *slot, const struct cont
     uint64_t seq;
     char why[1024] = "";
     covey_opts opts = {.size = sizeof opts, .on_message = on_message, .arg = slot};
-    bool ready = launch_prepare(s, order);
-    if (sweep_record_start(s, order, &seq) != COVEY_OK)
+    /* A full disk, say: no fault of the trial's, which is not recorded and is chosen again. */
+    if (!launch_prepare(s, order) || sweep_record_start(s, order, &seq) != COVEY_OK)
         return false;
     *slot = (struct slot){.s = s, .c = c, .trial = order->trial, .leave_at = LEAVE_NEVER,
                           .out_of_time_at = s->spec->trial_time_ms ? mono_ms() + s->spec->trial_time_ms : LEAVE_NEVER};
-    if (ready)
-        slot->ref = launch_submit(s, c, order->trial, s->run->gpus, &opts);
+    slot->ref = launch_submit(s, c, order->trial, s->run->gpus, &opts);
     if (slot->ref.generation) {
         s->run->busy++;
         covey_then(c, slot->ref, on_settled, slot);
@@ -261,6 +263,11 @@ static bool fill_one(covey_sweep *s, covey *c, bool *done)
     struct slot *slot = run->slots;
     while (slot->ref.generation)
         slot++;
+    if (!launch_has_cwd(s)) {
+        run->broken = sweep_fail(COVEY_ESYSTEM, "the directory in which trials run, %s, is gone; make it again, then "
+                                 "`covey sweep resume %s` goes on", s->cwd, s->dir);
+        return false;
+    }
     struct controller_order order = controller_next(s->controller, sweep_now_ms());
     *done = order.what == CONTROLLER_DONE;
     if (order.what == CONTROLLER_ENOMEM)
@@ -268,7 +275,8 @@ static bool fill_one(covey_sweep *s, covey *c, bool *done)
     if (order.what != CONTROLLER_RUN)
         return false;
     if (!start(s, c, slot, &order))
-        run->broken = COVEY_ENOMEM;
+        run->broken = sweep_fail(COVEY_ESYSTEM, "%s; once that is mended, `covey sweep resume %s` goes on",
+                                 covey_sweep_error(), s->dir);
     return run->broken == COVEY_OK;
 }
 
@@ -357,6 +365,24 @@ static void sleep_until(covey_sweep *s, covey *c, int64_t next)
     (void)poll(fds, 3, left > INT32_MAX ? INT32_MAX : (int)left);
 }
 
+/* Nothing settles any more on a handle whose node is dead, and nothing says so but a wait. */
+static void look_for_cluster(covey_sweep *s, covey *c, int64_t now)
+{
+    bool settled;
+    struct run *run = s->run;
+    if (now < run->look_at)
+        return;
+    run->look_at = now + LOOK_MS;
+    for (uint32_t i = 0; i < run->slot_count && run->busy > 0; i++) {
+        if (!run->slots[i].ref.generation)
+            continue;
+        if (covey_wait(c, &run->slots[i].ref, 1, 1, 0, &settled) == COVEY_ENODE)
+            run->broken = sweep_fail(COVEY_ENODE, "the cluster ended, or its node died, while the sweep ran; `covey sweep "
+                                     "resume %s` goes on", s->dir);
+        return;
+    }
+}
+
 static void loop(covey_sweep *s, covey *c)
 {
     struct run *run = s->run;
@@ -368,7 +394,8 @@ static void loop(covey_sweep *s, covey *c)
         int64_t now = mono_ms();
         take_limits(s, now);
         int64_t next = take_times(s, now);
-        while (!s->held && run->busy < run->slot_count && fill_one(s, c, &done)) {
+        look_for_cluster(s, c, now);
+        while (!s->held && run->broken == COVEY_OK && run->busy < run->slot_count && fill_one(s, c, &done)) {
             /* as many as there are */
         }
         if (record_failed(s->record))
@@ -429,12 +456,16 @@ static covey_status how_it_ended(covey_sweep *s)
     enum controller_limit limit = controller_limited(s->controller);
     if (limit == LIMIT_USER)
         return sweep_fail(COVEY_ECANCELLED, "the sweep was stopped; `covey sweep resume %s` goes on", s->dir);
-    if (limit != LIMIT_STORM)
+    uint32_t count = controller_count(s->controller);
+    bool all_failed = count > 0 && controller_in_state(s->controller, TRIAL_FAILED) == count;
+    if (limit != LIMIT_STORM && !all_failed)
         return COVEY_OK;
     launch_tail(s, 0, tail, sizeof tail);
     const struct trial *t = controller_trial(s->controller, 0);
-    return sweep_fail(COVEY_ETASK, "the first %u runs failed and none worked, so the sweep was stopped; trial 0: %s%s%s",
-                      s->spec->storm, t && t->why ? t->why : "", *tail ? "; its last lines:\n" : "", tail);
+    return sweep_fail(COVEY_ETASK, "%s; trial 0: %s%s%s",
+                      limit == LIMIT_STORM ? "the first runs failed and none worked, so the sweep was stopped"
+                                           : "every trial failed",
+                      t && t->why ? t->why : "", *tail ? "; its last lines:\n" : "", tail);
 }
 
 covey_status covey_sweep_run(covey_sweep *s, covey *c)
@@ -460,9 +491,9 @@ covey_status covey_sweep_run(covey_sweep *s, covey *c)
     sweep_record_run(s, true, COVEY_OK);
     pick_up(s);
     loop(s, c);
-    if (run.busy > 0)           /* broken: nothing may run on unseen */
+    if (run.busy > 0 && run.broken != COVEY_ENODE)  /* nothing may run on unseen */
         end_all(s, false, 1);
-    for (int64_t until = mono_ms() + s->spec->grace_ms; run.busy > 0 && mono_ms() < until;) {
+    for (int64_t until = mono_ms() + s->spec->grace_ms; run.broken != COVEY_ENODE && run.busy > 0 && mono_ms() < until;) {
         struct pollfd fd = {covey_fd(c), POLLIN, 0};
         (void)poll(&fd, 1, TICK_MS);
         covey_dispatch(c);

@@ -315,9 +315,17 @@ static covey_status make_record(covey_sweep *s, const char *text, const char *se
     record_set(s->record, "seed", seed);
     record_set(s->record, "created_ms", created);
     record_set(s->record, "task", s->task ? s->task : "");
+    record_set(s->record, "cwd", s->cwd);
     free(record_meta(s->record, "task"));       /* waits: who is told of the sweep can look at it */
     const char *failed = record_failed(s->record);
     return failed ? sweep_fail(COVEY_ESYSTEM, "%s", failed) : COVEY_OK;
+}
+
+static covey_status use_cwd(covey_sweep *s)
+{
+    if (getcwd(s->cwd, sizeof s->cwd))
+        return COVEY_OK;
+    return sweep_fail(COVEY_ESYSTEM, "the current directory, in which trials would run: %s", strerror(errno));
 }
 
 static covey_status create(covey_sweep *s, const char *name, const char *text)
@@ -330,6 +338,8 @@ static covey_status create(covey_sweep *s, const char *name, const char *text)
     covey_status status = s->task ? trial_find(s->task) : COVEY_OK;
     if (status == COVEY_OK)
         status = apply_opts(s, &sets);
+    if (status == COVEY_OK)
+        status = use_cwd(s);
     if (status == COVEY_OK)
         status = use_seed(s, choose_seed(s));
     if (status == COVEY_OK)
@@ -410,6 +420,22 @@ static covey_status restore_sets(covey_sweep *s, struct text *sets)
     return status;
 }
 
+/* Where the sweep was made, whoever resumes it from where; here, if that is not there any more. */
+static covey_status restore_cwd(covey_sweep *s)
+{
+    covey_status status = COVEY_OK;
+    char *cwd = record_meta(s->record, "cwd");
+    bool found = cwd && access(cwd, X_OK) == 0 && strlen(cwd) < sizeof s->cwd;
+    if (found)
+        memcpy(s->cwd, cwd, strlen(cwd) + 1);
+    else if (!s->looking)
+        status = use_cwd(s);
+    if (!found && cwd && !s->looking && status == COVEY_OK)
+        sweep_say(s, "warning: %s is gone; trials run in %s", cwd, s->cwd);
+    free(cwd);
+    return status;
+}
+
 static covey_status restore(covey_sweep *s)
 {
     char why[4096];
@@ -427,6 +453,8 @@ static covey_status restore(covey_sweep *s)
         status = apply_opts(s, &sets);
     if (status == COVEY_OK)
         status = use_seed(s, strtoull(seed, NULL, 10));
+    if (status == COVEY_OK)
+        status = restore_cwd(s);
     if (status == COVEY_OK && !s->looking)
         record_set(s->record, "sets", text_get(&sets));
     if (status == COVEY_OK && task && *task && !s->task && !(s->task = strdup(task)))

@@ -27,6 +27,7 @@ struct covey_sweep {
     struct controller *controller;
     struct record *record;
     char dir[SWEEP_PATH_MAX];   /* absolute */
+    char cwd[PATH_MAX];         /* where trials run; "" for each in its own directory */
     char *task;                 /* owned: the COVEY_TRIAL to run; NULL: the command */
     bool looking;               /* nothing may change */
     atomic_int stops;           /* covey_sweep_stop() calls */
@@ -88,6 +89,8 @@ covey_status trial_find(const char *name);
 bool launch_prepare(covey_sweep *s, const struct controller_order *order);
 /* Submit it.  A zero ref with covey_sweep_error() where its command cannot be made. */
 covey_ref launch_submit(covey_sweep *s, covey *c, uint32_t trial, double gpus, covey_opts *opts);
+/* Is the directory in which trials run still there? */
+bool launch_has_cwd(const covey_sweep *s);
 double launch_cpus(const covey_sweep *s);   /* that each trial takes */
 /* Keep a copy of the checkpoint that @trial has now, for those who clone it (PBT). */
 void launch_snapshot(covey_sweep *s, uint32_t trial);

@@ -61,4 +61,133 @@ t 'every step that was done is reported, also those of clones that went back' \
     diff <(sort executed) <(reported | sort)
 t 'the best is shown with the parameters that made it' eval \
     '"$covey" sweep best pbt | awk "/best:/ {v = \$3; s = \$6} / lr = / {d = v - 10 * \$3 - 1 / s; exit !(d < 1e-5 && d > -1e-5)}"'
+# ---- the world ------------------------------------------------------------------
+none_runs() { [ "$(pgrep -fc "$1")" -eq 0 ]; }
+run_steps() { grep -c '"loss"' "$1/results.jsonl"; }
+cat >slow.sh <<'SLOW'
+#!/bin/sh
+step=$(cat "$COVEY_CHECKPOINT_DIR/step" 2>/dev/null || echo 0)
+while [ "$step" -lt 5 ]; do
+    step=$((step + 1))
+    "$COVEY_BIN" report loss=1 step="$step" >/dev/null || exit 0
+    echo "$step" >"$COVEY_CHECKPOINT_DIR/step"
+    sleep "$PAUSE"
+done
+SLOW
+chmod +x slow.sh
+export PAUSE=0.02
+sweep slow "[$PWD/slow.sh]" ''
+
+# The node dies while it runs.
+"$covey" start --cpus 4 -q
+PAUSE=0.3 "$covey" sweep run slow.yaml --dir node >run.out 2>&1 </dev/null &
+runner=$!
+two_report() { [ -s node/results.jsonl ] && [ "$(run_steps node)" -ge 2 ]; }
+t 'trials report' until_true two_report
+kill -KILL "$(pid_of node default)"
+wait $runner
+t 'the runner sees that its cluster is gone' test $? -eq 1
+t 'and says what to do' grep -q 'the cluster ended, or its node died.*covey sweep resume' run.out
+t 'nothing is left running' until_true none_runs '[s]low.sh'
+"$covey" stop -q
+run "$covey" sweep resume node
+t 'resume runs them again' status_is 0
+t 'all are complete' shown node complete 4
+t 'each step is reported once' eval '[ "$(run_steps node)" -eq 20 ]'
+
+# SIGTERM is Ctrl-C.
+PAUSE=0.3 "$covey" sweep run slow.yaml --dir term >run.out 2>&1 </dev/null &
+runner=$!
+reports() { [ -s term/results.jsonl ]; }
+until_true reports
+kill -TERM $runner
+wait $runner
+t 'SIGTERM ends it as Ctrl-C' test $? -eq 130
+t 'its trials wait' shown term waiting 2
+t 'nothing runs' until_true none_runs '[s]low.sh'
+
+# Nobody reads what the runner says.
+run bash -c '"$0" sweep run slow.yaml --dir pipe 2>&1 | head -c 1 >/dev/null; exit "${PIPESTATUS[0]}"' "$covey"
+t 'a reader that leaves does not end it' shown pipe complete 4
+
+# Directories that vanish
+PAUSE=0.3 "$covey" sweep run slow.yaml --dir lost >run.out 2>&1 </dev/null &
+runner=$!
+lost_reports() { [ -s lost/results.jsonl ]; }
+until_true lost_reports
+rm -rf lost
+wait $runner
+t 'a sweep whose directory was removed ends' test $? -eq 1
+t 'and says so' grep -q 'was removed or replaced' run.out
+t 'nothing runs then' until_true none_runs '[s]low.sh'
+mkdir here
+(cd here && PAUSE=0.2 exec "$covey" sweep run ../slow.yaml --dir ../cwd >../run.out 2>&1 </dev/null) &
+runner=$!
+cwd_reports() { [ -s cwd/results.jsonl ]; }
+until_true cwd_reports
+rm -rf here
+wait $runner
+t 'trials whose directory was removed do not fail' shown cwd failed 0
+t 'the sweep ends and says why' grep -q 'the directory in which trials run.*is gone' run.out
+run "$covey" sweep resume cwd
+t 'resume runs them elsewhere' shown cwd complete 4
+t 'and says so, too' err_has 'is gone; trials run in'
+mkdir there
+(cd there && "$covey" sweep create ../slow.yaml --dir ../far >/dev/null)
+sed -i '2i echo "in $PWD"' slow.sh
+run "$covey" sweep resume far
+t 'trials run where the sweep was made' grep -q 'in .*/there$' far/trials/0000/log
+
+# A full disk
+if mkdir full && mount -t tmpfs -o size=1m covey-test full 2>/dev/null; then
+    sweep fill '[sh, -c, "head -c 400000 /dev/zero >$COVEY_TRIAL_DIR/x; $COVEY_BIN report loss=1"]' ''
+    run "$covey" sweep run fill.yaml --dir full/s
+    t 'a full disk ends the sweep' status_is 1
+    t 'and is told' err_has 'covey sweep resume'
+    rm -f full/s/trials/*/x
+    mount -o remount,size=16m full
+    run "$covey" sweep resume full/s
+    t 'with room it goes on' status_is 0
+    t 'to its end' shown full/s complete 4
+    umount full
+else
+    skip 'a full disk' 'mount needs root'
+fi
+
+# Programs
+sweep missing '[./nothing.sh]' ''
+run "$covey" sweep run missing.yaml --dir missing
+t 'a program that is not there fails the sweep' status_is 1
+t 'and is named' err_has 'nothing.sh'
+sweep forks '[sh, -c, "(setsid sleep 777 &); sleep 778 & $COVEY_BIN report loss=1"]' ''
+run "$covey" sweep run forks.yaml --dir forks
+t 'programs that leave children behind' shown forks complete 4
+t 'their children end, too' until_true none_runs 'sleep 77[78]'
+sweep deaf '[sh, -c, "trap : TERM INT HUP; $COVEY_BIN report loss=1; while :; do sleep 0.05; done"]' 'grace: 200ms'
+"$covey" sweep run deaf.yaml --dir deaf >run.out 2>&1 </dev/null &
+runner=$!
+deaf_reports() { [ -s deaf/results.jsonl ]; }
+until_true deaf_reports
+run "$covey" sweep stop deaf
+wait $runner
+t 'programs that ignore SIGTERM end after the grace' test $? -eq 130
+t 'none is left' until_true none_runs '[t]rap : TERM'
+sweep loud '[sh, -c, "yes | head -c 100000000; echo; $COVEY_BIN report loss=1"]' ''
+run "$covey" sweep run loud.yaml --dir loud --count 1
+t 'a program that prints 100 MB' shown loud complete 1
+t 'its log is bounded' eval '[ "$(stat -c %s loud/trials/0000/log)" -lt 70000000 ]'
+rm -rf loud
+
+# Many that end at once
+sweep many '[sh, -c, "echo \"{\\\"loss\\\": 1}\"; while [ ! -e flag ]; do sleep 0.1; done"]' 'report: stdout'
+"$covey" start --cpus 200 --processes 220 -q
+"$covey" sweep run many.yaml --dir many --count 200 --parallel 200 >run.out 2>&1 </dev/null &
+runner=$!
+all_report() { [ -s many/results.jsonl ] && [ "$(run_steps many)" -eq 200 ]; }
+t '200 trials report' until_true all_report
+touch flag
+wait $runner
+t 'they end at once' test $? -eq 0
+t 'and none is lost' shown many complete 200
+run "$covey" stop
 finish
