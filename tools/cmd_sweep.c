@@ -7,12 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/nearest.h"
 #include "cmd_sweep.h"
 #include "sweep/page.h"
 #include "sweep/plan.h"
+#include "sweep/sweep.h"
+#include "sweep_screen.h"
 
 #define NOTHING_LEFT 10         /* of ask and report, for scripts */
 #define LOCK_TRIES 100          /* of a record that another ask or tell has open, 100 ms each */
@@ -34,13 +37,42 @@ static void print_trial_json(covey_sweep *s, const struct trial *t)
            t->runs, (long long)t->ran_ms, sweep_params(s, t), sweep_trial_dir(s, t->number));
 }
 
-static void print_trial(covey_sweep *s, const struct trial *t)
+/* A line of a table; on a terminal it is cut where that ends. */
+static void print_line(unsigned columns, const char *format, ...) COVEY_PRINTF(2, 3);
+static void print_line(unsigned columns, const char *format, ...)
+{
+    struct text line = TEXT_NONE, plain = TEXT_NONE;
+    va_list args;
+    char *words = NULL;
+    va_start(args, format);
+    int size = vasprintf(&words, format, args);
+    va_end(args);
+    if (size >= 0 && columns > 0) {
+        screen_plain(words, &plain);
+        screen_cut(text_get(&plain) ? text_get(&plain) : "", columns, &line);
+    } else if (size >= 0) {
+        text_puts(&line, words);
+    }
+    printf("%s\n", text_get(&line) ? text_get(&line) : "");
+    text_fini(&line);
+    text_fini(&plain);
+    free(words);
+}
+
+/* Of standard output; 0: it is no terminal, and has as many as a line needs. */
+static unsigned out_columns(void)
+{
+    struct winsize w = {0};
+    return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
+}
+
+static void print_trial(covey_sweep *s, const struct trial *t, unsigned columns)
 {
     char value[32] = "-", seconds[32];
     if (isfinite(t->best))
         snprintf(value, sizeof value, "%.6g", t->best);
     snprintf(seconds, sizeof seconds, "%.1f", (double)t->ran_ms / 1000);
-    printf("%6u  %-9s %12s %8lld %9s  %s\n", t->number, trial_state_name(t->state), value, (long long)t->step, seconds,
+    print_line(columns, "%6u  %-9s %12s %8lld %9s  %s", t->number, trial_state_name(t->state), value, (long long)t->step, seconds,
            sweep_params(s, t));
 }
 
@@ -50,17 +82,18 @@ static int show(const struct cli *cli, const struct sweep_cmd *cmd)
     covey_status status = covey_sweep_look(&s, cmd->word);
     if (status != COVEY_OK)
         return sweep_cmd_fail(cli, status);
+    unsigned columns = out_columns();
     if (cmd->json)
         printf("{\"schema\": \"covey.sweep/1\"}\n");
     else
-        printf("%6s  %-9s %12s %8s %9s  %s\n", "TRIAL", "STATE", s->spec->metric.name ? s->spec->metric.name : "VALUE",
+        print_line(columns, "%6s  %-9s %12s %8s %9s  %s", "TRIAL", "STATE", s->spec->metric.name ? s->spec->metric.name : "VALUE",
                "STEP", "SECONDS", "PARAMETERS");
     for (uint32_t i = 0; i < covey_sweep_count(s); i++) {
         const struct trial *t = controller_trial(s->controller, i);
         if (cmd->json)
             print_trial_json(s, t);
         else
-            print_trial(s, t);
+            print_trial(s, t, columns);
     }
     if (!cmd->json)
         sweep_print_summary(s);

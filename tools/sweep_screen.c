@@ -105,3 +105,12 @@ void screen_plain(const char *s, struct text *out)
         s += n > 0 ? n : 1;
     }
 }
+
+void screen_cut(const char *s, unsigned columns, struct text *out)
+{
+    size_t size = 0, n;
+    uint32_t code;
+    for (; s[size] && columns > 0; columns--, size += n > 0 ? n : 1)
+        n = text_utf8(s + size, &code);
+    text_add(out, s, size);
+}

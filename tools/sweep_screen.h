@@ -27,4 +27,7 @@ void screen_forget(struct screen *screen);
 /* @s with every control character but newline and tab made harmless. */
 void screen_plain(const char *s, struct text *out);
 
+/* The first @columns characters of @s. */
+void screen_cut(const char *s, unsigned columns, struct text *out);
+
 #endif

@@ -116,6 +116,10 @@ static void test_control_characters(void **state)
     assert_string_equal(text_get(&out), "best: ?[2J\xc3\xa9?? 0.25 at step 9, trial 12\n");
     screen_plain("a\033[2J\tb\nc\x7f", &out);
     assert_non_null(strstr(text_get(&out), "a?[2J\tb\nc?"));
+    text_clear(&out);
+    screen_cut("\xc3\xa9\xc3\xa9z", 2, &out);
+    screen_cut("ab", 7, &out);
+    assert_string_equal(text_get(&out), "\xc3\xa9\xc3\xa9" "ab");
     text_fini(&out);
 }
 
