@@ -72,8 +72,8 @@ static void print_trial(covey_sweep *s, const struct trial *t, unsigned columns)
     if (isfinite(t->best))
         snprintf(value, sizeof value, "%.6g", t->best);
     snprintf(seconds, sizeof seconds, "%.1f", (double)t->ran_ms / 1000);
-    print_line(columns, "%6u  %-9s %12s %8lld %9s  %s", t->number, trial_state_name(t->state), value, (long long)t->step, seconds,
-           sweep_params(s, t));
+    print_line(columns, "%6u  %-9s %12s %8lld %9s  %s", t->number, trial_state_name(t->state), value,
+               (long long)t->step, seconds, sweep_params(s, t));
 }
 
 static int show(const struct cli *cli, const struct sweep_cmd *cmd)
@@ -86,8 +86,8 @@ static int show(const struct cli *cli, const struct sweep_cmd *cmd)
     if (cmd->json)
         printf("{\"schema\": \"covey.sweep/1\"}\n");
     else
-        print_line(columns, "%6s  %-9s %12s %8s %9s  %s", "TRIAL", "STATE", s->spec->metric.name ? s->spec->metric.name : "VALUE",
-               "STEP", "SECONDS", "PARAMETERS");
+        print_line(columns, "%6s  %-9s %12s %8s %9s  %s", "TRIAL", "STATE",
+                   s->spec->metric.name ? s->spec->metric.name : "VALUE", "STEP", "SECONDS", "PARAMETERS");
     for (uint32_t i = 0; i < covey_sweep_count(s); i++) {
         const struct trial *t = controller_trial(s->controller, i);
         if (cmd->json)

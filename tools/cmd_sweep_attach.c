@@ -86,6 +86,7 @@ static void on_record(const struct record_event *event, void *arg)
 static covey_status watch(struct watch *w)
 {
     int pid;
+    sweep_say(w->sweep, "watching %s, of which %u trials have begun", w->sweep->dir, covey_sweep_count(w->sweep));
     bool runs = true;
     for (unsigned tick = 0; !leaving && runs; tick++) {
         /* First the runner, then what it wrote: nothing comes after that. */

@@ -139,7 +139,8 @@ static void look_at_trials(covey_sweep *s, struct view *v)
     const struct controller *c = s->controller;
     int64_t now_ms = sweep_now_ms();
     v->running = controller_in_state(c, TRIAL_RUNNING) + controller_in_state(c, TRIAL_ENDING);
-    for (uint32_t i = 0; i < controller_count(c) && v->trial_count < VIEW_RUNNING_MAX && v->trial_count < v->running; i++) {
+    uint32_t seen_max = v->running < VIEW_RUNNING_MAX ? v->running : VIEW_RUNNING_MAX;
+    for (uint32_t i = 0; i < controller_count(c) && v->trial_count < seen_max; i++) {
         const struct trial *t = controller_trial(c, i);
         if (t->state == TRIAL_RUNNING || t->state == TRIAL_ENDING)
             v->trials[v->trial_count++] = (struct view_trial){

@@ -1,6 +1,8 @@
 /* sweep_view.c - see sweep_view.h for the contract. */
 #include "sweep_view.h"
 
+#include "sweep_screen.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,8 +32,7 @@ static void put_cut(struct lines *l, const char *s)
     while (*s && l->used < l->columns) {
         uint32_t code = 0;
         size_t n = text_utf8(s, &code);
-        bool printable = code >= 0x20 && code != 0x7f && !(code >= 0x80 && code < 0xa0);
-        if (printable)
+        if (screen_can_show(code))
             text_add(&l->text, s, n);
         else
             text_puts(&l->text, "?");

@@ -290,7 +290,8 @@ static covey_ref submit_command(covey_sweep *s, covey *c, const struct trial *t,
     }
     env_fill(s, t, &env);
     covey_command command = {
-        .size = sizeof command, .argv = (const char *const *)argv, .env = (const char *const *)env.list, .cwd = s->spec->cwd_trial ? dir : s->cwd,
+        .size = sizeof command, .argv = (const char *const *)argv, .env = (const char *const *)env.list,
+        .cwd = s->spec->cwd_trial ? dir : s->cwd,
         .any_exit = true, .grace_ms = s->spec->grace_ms, .log = log, .report_env = "COVEY_REPORT",
         .report_stdout = s->spec->report_stdout,
     };

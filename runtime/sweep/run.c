@@ -377,8 +377,8 @@ static void look_for_cluster(covey_sweep *s, covey *c, int64_t now)
         if (!run->slots[i].ref.generation)
             continue;
         if (covey_wait(c, &run->slots[i].ref, 1, 1, 0, &settled) == COVEY_ENODE)
-            run->broken = sweep_fail(COVEY_ENODE, "the cluster ended, or its node died, while the sweep ran; `covey sweep "
-                                     "resume %s` goes on", s->dir);
+            run->broken = sweep_fail(COVEY_ENODE, "the cluster ended, or its node died, while the sweep ran; "
+                                     "`covey sweep resume %s` goes on", s->dir);
         return;
     }
 }
@@ -447,6 +447,17 @@ static void tell_defaults(covey_sweep *s, double gpus)
               "or --parallel, changes it", cpus, cpus == 1 ? "" : "s", devices, s->run->slot_count);
 }
 
+/* Of what was told to end when the run broke. */
+static void wait_for_ends(covey_sweep *s, covey *c)
+{
+    int64_t until = mono_ms() + s->spec->grace_ms;
+    while (s->run->busy > 0 && mono_ms() < until) {
+        struct pollfd fd = {covey_fd(c), POLLIN, 0};
+        (void)poll(&fd, 1, TICK_MS);
+        covey_dispatch(c);
+    }
+}
+
 static covey_status how_it_ended(covey_sweep *s)
 {
     char tail[TAIL_MAX] = "";
@@ -477,7 +488,7 @@ covey_status covey_sweep_run(covey_sweep *s, covey *c)
     if (s->task && trial_find(s->task) != COVEY_OK)
         return COVEY_EUNKNOWN;
     double gpus = isnan(s->spec->gpus) ? covey_gpus(c) > 0 : s->spec->gpus;
-    struct run run = {.slot_count = choose_parallel(s, c, gpus), .gpus = gpus, .ends_at = LEAVE_NEVER, .broken = COVEY_OK};
+    struct run run = {.slot_count = choose_parallel(s, c, gpus), .gpus = gpus, .ends_at = LEAVE_NEVER};
     run.slots = calloc(run.slot_count + 1, sizeof *run.slots);
     if (!run.slots)
         return sweep_fail(COVEY_ENOMEM, "out of memory");
@@ -493,11 +504,8 @@ covey_status covey_sweep_run(covey_sweep *s, covey *c)
     loop(s, c);
     if (run.busy > 0 && run.broken != COVEY_ENODE)  /* nothing may run on unseen */
         end_all(s, false, 1);
-    for (int64_t until = mono_ms() + s->spec->grace_ms; run.broken != COVEY_ENODE && run.busy > 0 && mono_ms() < until;) {
-        struct pollfd fd = {covey_fd(c), POLLIN, 0};
-        (void)poll(&fd, 1, TICK_MS);
-        covey_dispatch(c);
-    }
+    if (run.broken != COVEY_ENODE)
+        wait_for_ends(s, c);
     for (uint32_t i = 0; i < run.slot_count; i++)
         if (run.slots[i].ref.generation)
             covey_release(c, run.slots[i].ref);     /* its callbacks must not meet what is freed here */

@@ -147,6 +147,7 @@ STEPS
 t 'attach shows it, q leaves' status_is 0
 "$covey" sweep attach behind >attached 2>&1 </dev/null &
 follower=$!
+t 'attach without a terminal' until_true grep -q 'watching .*behind, of which 2 trials' attached
 touch go
 wait $follower
 t 'attach ends with the sweep, and as it does' test $? -eq 0
@@ -157,6 +158,7 @@ rm -f go
 run "$covey" sweep run wait.yaml --dir behind2 --detach
 "$covey" sweep attach behind2 >attached 2>&1 </dev/null &
 follower=$!
+until_true grep -q watching attached
 run "$covey" sweep stop behind2
 wait $follower
 t 'attach tells that it was stopped' test $? -eq 130
