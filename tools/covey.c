@@ -62,6 +62,7 @@ const struct command commands[] = {
      "  preview FILE.yaml  what would run         show DIR     its trials\n"
      "  best DIR           the best parameters    stop DIR     end its runner\n"
      "  report DIR         write DIR/report.html, a page for a browser, now\n"
+     "  attach DIR         watch one that runs in the background, by run --detach\n"
      "  create FILE.yaml   a sweep whose trials others run:\n"
      "  ask DIR            the next trial; exit status 10 when there is none\n"
      "  tell DIR --trial N loss=0.3 [--done|--failed]\n"

@@ -428,7 +428,7 @@ static const struct ending endings[] = {
     [FATE_FAILED] = {TRIAL_FAILED, true, SCHEDULER_ENDED_FAILED, SEARCH_FAILED},
     [FATE_RETRY] = {TRIAL_WAITING, false, 0, SEARCH_RUNNING},
     [FATE_INTERRUPTED] = {TRIAL_WAITING, false, 0, SEARCH_RUNNING},
-    [FATE_CANCELLED] = {TRIAL_CANCELLED, true, SCHEDULER_ENDED_STOPPED, SEARCH_FAILED},
+    [FATE_CANCELLED] = {TRIAL_CANCELLED, true, SCHEDULER_ENDED_STOPPED, SEARCH_PRUNED},
 };
 
 /* What the search is to think of a failed trial's values, by the file's `impute`. */
