@@ -86,7 +86,7 @@ UNIT := args budget buf database dlog door exec exec_model extents head head_lin
     owner_nomem owner_objects packages page places port record resources store store_nomem \
     store_wants sweep_command sweep_controller sweep_help sweep_importance sweep_page sweep_pbt \
     sweep_record sweep_scheduler sweep_scheduler_model sweep_search sweep_simulate sweep_spec \
-    sweep_value sweep_view sweep_yaml value wire wire_hostile zwatch zygote
+    sweep_sync sweep_value sweep_view sweep_yaml value wire wire_hostile zwatch zygote
 # These count on __wrap_malloc to let the n-th allocation fail.
 UNIT_WRAP := exec exec_model head link map mesh node_model owner_nomem store_nomem \
     sweep_scheduler_model sweep_search sweep_simulate

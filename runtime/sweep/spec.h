@@ -51,6 +51,7 @@ struct spec {
     int64_t grace_ms;           /* SIGTERM to SIGKILL; default 30000, as W&B's agent */
     int64_t leave_ms;           /* the answer says stop: so long until SIGTERM; default 0 */
     uint32_t checkpoints_keep;  /* trials, best first, whose checkpoints outlive the sweep; 0: all */
+    bool sync_full;             /* reports are answered when even a power cut cannot lose them */
     bool cwd_trial;             /* each trial runs in its own directory */
     bool report_stdout;         /* lines of standard output that are JSON objects are reports */
     enum spec_wandb wandb;

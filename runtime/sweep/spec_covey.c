@@ -325,6 +325,16 @@ static bool read_report(struct spec_reader *r, const struct yaml_item *item)
     return true;
 }
 
+static bool read_sync(struct spec_reader *r, const struct yaml_item *item)
+{
+    static const char *const words[] = {"normal", "full", NULL};
+    unsigned which;
+    if (!spec_read_word(r, item, "way to sync", words, &which))
+        return false;
+    r->spec->sync_full = which == 1;
+    return true;
+}
+
 /* ---- all of it --------------------------------------------------------------------------- */
 
 /* Read into the spec at once; these are what spec_set() may change. */
@@ -344,8 +354,8 @@ static const struct spec_field plain_fields[] = {
 #define LATER(name) {name, SPEC_IGNORED, 0, 0, 0}
 
 static const struct spec_field covey_fields[] = {
-    ITEM(scheduler), ITEM(search), ITEM(resources), ITEM(cwd), ITEM(report), ITEM(wandb), ITEM(points),
-    ITEM(when),
+    ITEM(scheduler), ITEM(search), ITEM(resources), ITEM(cwd), ITEM(report), ITEM(sync), ITEM(wandb),
+    ITEM(points), ITEM(when),
     {"count", SPEC_U64, offsetof(struct spec_covey, count), 1, 0},
     {"seed", SPEC_IGNORED, 0, 0, 0},
     LATER("parallel"), LATER("retries"), LATER("checkpoints"), LATER("storm"), LATER("time"),
@@ -395,6 +405,7 @@ bool spec_read_covey(struct spec_reader *r, const struct yaml_item *item, struct
            read_named(r, "resources", out->resources, read_resources) &&
            read_named(r, "cwd", out->cwd, read_cwd) &&
            read_named(r, "report", out->report, read_report) &&
+           read_named(r, "sync", out->sync, read_sync) &&
            read_named(r, "wandb", out->wandb, read_wandb) &&
            read_named(r, "when", out->when, spec_read_when) &&
            read_named(r, "points", out->points, spec_read_points);

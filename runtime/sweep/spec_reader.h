@@ -95,7 +95,7 @@ bool spec_read_parameters(struct spec_reader *r, const struct yaml_item *item);
 
 /* spec_covey.c: the key `covey`. */
 struct spec_covey {
-    const struct yaml_item *scheduler, *search, *resources, *cwd, *report, *wandb, *points, *when;
+    const struct yaml_item *scheduler, *search, *resources, *cwd, *report, *sync, *wandb, *points, *when;
     uint64_t count;
 };
 bool spec_read_covey(struct spec_reader *r, const struct yaml_item *item, struct spec_covey *out);

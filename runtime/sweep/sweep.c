@@ -302,7 +302,8 @@ static covey_status make_record(covey_sweep *s, const char *text, const char *se
         names[i] = spec->space.params[i].name;
     const char *base = strrchr(s->dir, '/');
     struct record_sweep what = {.name = spec->name ? spec->name : base ? base + 1 : s->dir,
-                                .metric = spec->metric.name, .maximize = spec->metric.maximize, .params = names};
+                                .metric = spec->metric.name, .maximize = spec->metric.maximize, .params = names,
+                                .sync_full = spec->sync_full};
     covey_status status = (covey_status)record_create(&s->record, s->dir, &what, why, sizeof why);
     free(names);
     if (status != COVEY_OK)

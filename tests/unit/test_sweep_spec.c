@@ -156,6 +156,7 @@ static const char covey_file[] =
     "  retries: 2\n"
     "  checkpoints: 3\n"
     "  cwd: trial\n"
+    "  sync: full\n"
     "  report: stdout\n"
     "  wandb: off\n"
     "  storm: 0\n"
@@ -181,7 +182,7 @@ static void every_key_of_ours_is_read(void **state)
     assert_true(spec->parallel == 8 && spec->run_cap == 40 && spec->retries == 2);
     assert_true(spec->time_ms == 9000000 && spec->trial_time_ms == 90000);
     assert_true(spec->grace_ms == 1500 && spec->leave_ms == 500);
-    assert_true(spec->checkpoints_keep == 3 && spec->cwd_trial && spec->report_stdout);
+    assert_true(spec->checkpoints_keep == 3 && spec->cwd_trial && spec->report_stdout && spec->sync_full);
     assert_true(spec->wandb == SPEC_WANDB_OFF && spec->storm == 0);
     assert_int_equal(spec->metric.impute, IMPUTE_LATEST);
     spec_free(&spec);
@@ -506,6 +507,7 @@ static void mistakes_in_covey_are_told(void **state)
         {"grace: -1", "no length of time"},
         {"wandb: maybe", "one of auto, off"},
         {"cwd: here", "one of caller, trial"},
+        {"sync: always", "one of normal, full"},
         {"report: file", "one of socket, stdout"},
         {"resources: {cpu: 2}", "covey.resources.cpu: cpu is called cpus here"},
         {"resources: {cpus: -1}", "-1 is too small; at least 0"},
