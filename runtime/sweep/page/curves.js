@@ -87,6 +87,9 @@ function drawCurves() {
     section.querySelector(".note").textContent = words + thinNote();
     const dense = Math.min(1, 6 / Math.sqrt(Math.max(1, Math.min(activeCount, LINES_MAX))));
     const context = plot.context(0, box);
+    context.strokeStyle = context.fillStyle = colours.line;
+    context.globalAlpha = 0.7;
+    for (const t of backdrop()) if (paths[t.i]) strokePath(context, paths[t.i]);
     plot.drawAll(0, context, inOrder, (c, t) => {
       if (!isDrawn(t)) return false;
       const faint = t.fate === "stopped" || t.fate === "other";

@@ -77,12 +77,20 @@ function drawParallel() {
       return true;
     };
     const ofRank = t => t.best === null ? colours.failed : rampColour(t.goodness);
-    plot.drawAll(0, plot.context(0), filtered ? [] : drawable.filter(isDrawn), one(ofRank));
+    plot.drawAll(0, plot.context(0), filtered ? backdrop() : drawable.filter(isDrawn), filtered ? faint : one(ofRank));
     note();
     plot.drawAll(1, plot.context(1), filtered ? drawable.filter(isDrawn) : [], one(ofRank));
   }
+  function faint(c, t) {
+    c.globalAlpha = 0.5;
+    c.strokeStyle = colours.line;
+    c.lineWidth = 1;
+    c.setLineDash([]);
+    stroke(c, paths[t.i]);
+    return true;
+  }
   function note() {
-    section.querySelector(".note").textContent = "Drag along an axis to choose a range; click beside it to let go. What is chosen is shown in every plot and in the table." +
+    section.querySelector(".note").textContent = "Drag along an axis to choose a range; click beside it to let go. What is chosen is shown in every plot and in the table, the rest in grey." +
       (trials.some(t => t.best === null) ? " Dashed: trials without a value." : "") + thinNote();
   }
   function marks() {
@@ -113,7 +121,7 @@ function drawParallel() {
     }
     /* At an end of the axis what lies beyond it counts, too. */
     const range = axis.scale.range(), low = axis.scale.invert(end), high = axis.scale.invert(top);
-    const open = [end >= range[0] - 1, top <= range[1] + 1];
+    const open = [end >= range[0] - 3, top <= range[1] + 3];
     setBrush(axis.key, { text: `${cut(axis.name, 22)} ${number(low)} – ${number(high)}`, test(t) {
       const v = axis.value(t);
       return v !== null && (open[0] || v >= low) && (open[1] || v <= high);

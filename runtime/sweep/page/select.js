@@ -51,6 +51,12 @@ function thin() {
   });
 }
 const isDrawn = t => drawn[t.i] === 1;
+/* Those that a brush or a search left out, some of them if they are many: drawn in grey behind. */
+const BACKDROP_MAX = 600;
+function backdrop() {
+  const left = trials.filter(t => !isActive(t) && !hiddenFates.has(t.fate)), every = Math.ceil(left.length / BACKDROP_MAX);
+  return left.filter((t, k) => k % every === 0);
+}
 const thinNote = () => activeCount <= LINES_MAX ? "" :
   ` Of ${count(activeCount)} trials the best ${count(LINES_BEST)} and an even sample of ${count(LINES_MAX - LINES_BEST)} others are drawn; the pointer finds all.`;
 

@@ -22,7 +22,7 @@ function drawTimeline() {
   }
   const lanes = 1 + d3.max(runs, r => r.lane), byLane = d3.range(lanes).map(lane => runs.filter(r => r.lane === lane));
   const plot = new Plot(section, `Timeline of ${runs.length} runs in ${lanes} slots`, ["bars", "marks"]);
-  const margin = { top: 6, right: 14, bottom: 36, left: 58 };
+  const margin = { top: 6, right: 14, bottom: 42, left: 58 };
   const rowHeight = Math.max(1, Math.min(LANE_HEIGHT_MAX, Math.floor(TIMELINE_HEIGHT_MAX / lanes)));
   const last = Math.max(wall, d3.max(runs, r => r.end), 1);
   let x;
@@ -48,7 +48,7 @@ function drawTimeline() {
   }
   function draw(width) {
     plot.size(width, margin.top + margin.bottom + lanes * rowHeight);
-    const unit = last > 5400e3 ? 3600e3 : last > 100e3 ? 60e3 : last > 3e3 ? 1000 : 1;
+    const unit = last > 5400e3 ? 3600e3 : last > 100e3 ? 60e3 : last > 1500 ? 1000 : 1;
     const units = { 3600000: "hours", 60000: "minutes", 1000: "seconds", 1: "milliseconds" };
     x = d3.scaleLinear().domain([0, last]).range([margin.left, width - margin.right]);
     const shown = x.copy().domain([0, last / unit]);
