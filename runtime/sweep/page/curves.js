@@ -71,6 +71,7 @@ function drawCurves() {
   const section = byId("curves"), extent = curveExtent();
   /* Where most were stopped in the first tenth, a linear axis would be empty but for that. */
   curveView.logX = extent.most >= 9 && trials.filter(t => t.step > 0 && t.step <= extent.most / 8).length > trials.length / 2;
+  const narrow = valueDomain(extent.values, false), wide = valueDomain(extent.values, true);
   const withCurve = trials.filter(t => t.curve.length > 0);
   if (withCurve.length === 0) {
     section.querySelector(".plot").replaceChildren(el("p", { class: "empty" }, "No trial has reported the metric yet."));
@@ -148,7 +149,7 @@ function drawCurves() {
   }
   function draw(width) {
     plot.size(width, width < 500 ? 280 : 420);
-    const { domain, clipped } = valueDomain(extent.values, curveView.all);
+    const { domain, clipped } = curveView.all ? wide : narrow;
     const [left, right, bottom] = [margin.left, width - margin.right, plot.height - margin.bottom];
     x = (curveView.logX ? d3.scaleLog() : d3.scaleLinear()).domain([curveView.logX ? 1 : Math.min(1, extent.most - 1), extent.most]).range([left + 6, right]);
     y = (curveView.logY ? d3.scaleLog() : d3.scaleLinear()).domain(domain).range([bottom, margin.top]);
@@ -171,7 +172,7 @@ function drawCurves() {
   const smooth = el("input", { type: "range", min: "0", max: "0.95", step: "0.05", value: "0", "aria-label": "Smoothing",
     oninput(event) { curveView.smooth = Number(event.target.value); redraw(); } });
   controls.append(el("label", null, "smooth", smooth));
-  if (valueDomain(extent.values, false).clipped > 0)
+  if (narrow.clipped > 0)
     controls.append(toggle("All values", false, on => { curveView.all = on; redraw(); }, "Also those far out"));
   controls.append(toggle("log step", curveView.logX, on => { curveView.logX = on; redraw(); }));
   if (extent.positive)

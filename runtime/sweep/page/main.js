@@ -9,8 +9,8 @@ const systemTheme = matchMedia("(prefers-color-scheme: dark)");
 let chosenTheme = null;
 const themeNow = () => chosenTheme || (systemTheme.matches ? "dark" : "light");
 systemTheme.addEventListener("change", () => setTheme(themeNow()));
-addEventListener("beforeprint", () => setTheme("light"));
-addEventListener("afterprint", () => setTheme(themeNow()));
+addEventListener("beforeprint", () => { sliceMs = Infinity; setTheme("light"); });
+addEventListener("afterprint", () => { sliceMs = 24; setTheme(themeNow()); });
 
 setTheme(themeNow());
 const sections = { state: drawHead, tiles: drawTiles, filterbar: drawFilterBar, curves: drawCurves, best: drawBest, parallel: drawParallel,

@@ -1,7 +1,7 @@
 /* parallel.js - parallel coordinates: an axis a parameter and one for the metric, a
  * line a trial, and a brush on each axis. */
 
-const AXIS_WIDTH_MIN = 96;              /* with less the plot scrolls sideways */
+const AXIS_WIDTH_MIN = 104;             /* with less the plot scrolls sideways */
 const JITTER = 9;                       /* pixels that choices are spread, so that lines do not lie on each other */
 
 /* What an axis needs of a parameter, or of the metric. */
@@ -26,6 +26,8 @@ function parallelScale(axis, top, bottom) {
 }
 
 const cut = (text, most) => text.length > most ? text.slice(0, most - 1) + "…" : text;
+/* Of a nested parameter the last name is what tells it apart. */
+const cutName = (name, most) => name.length > most ? cut(name.slice(name.lastIndexOf(".") + 1), most) : name;
 const jitterOf = (t, k) => (((t.i * 2654435761 + k * 40503) >>> 8) % 1000 / 1000 - 0.5) * JITTER;
 
 function drawParallel() {
@@ -149,7 +151,7 @@ function drawParallel() {
         g.call(axisOf(d3.axisLeft, axis.scale, axis.log && axis.scale.domain()[0] > 0, 6));
       }
       g.append("text").attr("class", "name").attr("x", 0).attr("y", 14).attr("text-anchor", "middle")
-        .style("fill", axis.metric ? "var(--best)" : null).text(cut(axis.name, Math.max(8, room))).append("title").text(axis.name);
+        .style("fill", axis.metric ? "var(--best)" : null).text(cutName(axis.name, Math.max(8, room - 1))).append("title").text(axis.name);
       g.append("text").attr("x", 0).attr("y", 28).attr("text-anchor", "middle").style("fill", "var(--muted)")
         .text(axis.metric ? (DATA.maximize ? "more is better" : "less is better") : axis.log ? "log" : axis.p.choices ? "" : axis.p.whole ? "integer" : "");
       if (axis.p && trials.some(t => t.x[axis.p.k] === null))

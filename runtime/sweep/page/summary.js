@@ -15,7 +15,7 @@ function drawHead() {
   if (DATA.began_ms) words.push("began " + date(DATA.began_ms));
   byId("subtitle").textContent = (DATA.description ? DATA.description + " · " : "") + words.join(" · ");
   const left = DATA.counts[DATA.states.indexOf("unfinished")];
-  const state = DATA.running ? ["running", "running"] : left > 0 ? ["other", `${count(left)} unfinished`] : ["complete", "ended"];
+  const state = DATA.running ? ["running", "running"] : DATA.trial_count === 0 ? ["other", "not begun"] : left > 0 ? ["other", `${count(left)} unfinished`] : ["complete", "ended"];
   const pill = byId("state");
   pill.textContent = state[1];
   pill.style.setProperty("--c", `var(--${state[0]})`);

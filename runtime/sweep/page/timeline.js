@@ -20,7 +20,8 @@ function drawTimeline() {
     section.querySelector(".plot").replaceChildren(el("p", { class: "empty" }, "Nothing has run yet."));
     return;
   }
-  const lanes = 1 + d3.max(runs, r => r.lane), byLane = d3.range(lanes).map(lane => runs.filter(r => r.lane === lane));
+  const lanes = 1 + d3.max(runs, r => r.lane), byLane = d3.range(lanes).map(() => []);
+  for (const r of runs) byLane[r.lane].push(r);
   const plot = new Plot(section, `Timeline of ${runs.length} runs in ${lanes} slots`, ["bars", "marks"]);
   const margin = { top: 6, right: 14, bottom: 42, left: 58 };
   const rowHeight = Math.max(1, Math.min(LANE_HEIGHT_MAX, Math.floor(TIMELINE_HEIGHT_MAX / lanes)));
