@@ -82,7 +82,7 @@ int writer_open(struct record *r)
     if (rc == SQLITE_OK)
         rc = read_options(w, &sync_full);
     if (rc == SQLITE_OK)
-        rc = record_db_set_modes(w->db, record_db_fs_type(r->dir), sync_full);
+        rc = record_db_set_modes(w->db, r->dir, sync_full);
     for (int i = 0; i < STATEMENT_COUNT && rc == SQLITE_OK; i++)
         rc = sqlite3_prepare_v3(w->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &w->statements[i], NULL);
     snprintf(path, sizeof path, "%s/" RECORD_FILE, r->dir);
