@@ -9,8 +9,9 @@ const systemTheme = matchMedia("(prefers-color-scheme: dark)");
 let chosenTheme = null;
 const themeNow = () => chosenTheme || (systemTheme.matches ? "dark" : "light");
 systemTheme.addEventListener("change", () => setTheme(themeNow()));
-addEventListener("beforeprint", () => { sliceMs = Infinity; setTheme("light"); });
-addEventListener("afterprint", () => { sliceMs = 24; setTheme(themeNow()); });
+/* Paper is white.  Canvases stay as they are: what is drawn on them now would not be printed. */
+addEventListener("beforeprint", () => { document.documentElement.dataset.theme = "light"; });
+addEventListener("afterprint", () => { document.documentElement.dataset.theme = themeNow(); });
 
 setTheme(themeNow());
 const sections = { state: drawHead, tiles: drawTiles, filterbar: drawFilterBar, curves: drawCurves, best: drawBest, parallel: drawParallel,

@@ -43,9 +43,6 @@ function rampGradient() {
 
 /* ---- canvases ---- */
 
-/* How long a slice of drawing may take; without end where paper waits for it. */
-let sliceMs = 24;
-
 /* A plot: canvases below an svg that has axes and takes the pointer.  draw(size) is
  * called at once, and again when the width or the colours change. */
 class Plot {
@@ -93,7 +90,7 @@ class Plot {
     let at = 0, drawn = 0;
     const slice = () => {
       if (job !== this.jobs[layer]) return;
-      const until = performance.now() + sliceMs;
+      const until = performance.now() + 24;
       while (at < items.length && (at % 16 !== 0 || performance.now() < until))
         if (one(context, items[at++])) drawn++;
       canvas.dataset.drawn = drawn;
