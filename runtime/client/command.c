@@ -57,6 +57,8 @@ static bool check(struct encoding *e, const covey_command *cmd, size_t inputs, s
         return encoding_fail(e, COVEY_EINVAL, "%zu bytes of standard input at NULL", cmd->stdin_size);
     if (cmd->grace_ms < 0)
         return encoding_fail(e, COVEY_EINVAL, "grace_ms = %lld is negative", (long long)cmd->grace_ms);
+    if (cmd->report_env && strchr(cmd->report_env, '='))
+        return encoding_fail(e, COVEY_EINVAL, "report_env = \"%.100s\" is no name of a variable", cmd->report_env);
     for (size_t i = 0; i < inputs; i++)
         if (!name_ok(cmd->input_names[i]))
             return encoding_fail(e, COVEY_EINVAL, "input name \"%.100s\" leaves the command's directory, or is longer "

@@ -101,7 +101,8 @@ struct exec_ops {
      * again. */
     void (*wake)(void *io);
     int64_t (*unix_ms)(void *io);
-    /* NULL, or: an answer came, in any order; @body is borrowed.  True: taken; false: it is kept as the task's last answer. */
+    /* NULL, or: an answer came, in any order; @body is borrowed.  True: taken;
+     * false: it is kept as the task's last answer. */
     bool (*answered)(void *io, struct exec_task *task, uint64_t number, struct span body);
 };
 

@@ -426,6 +426,9 @@ static void check_ends(covey *c)
     ref = COMMAND(.argv = ARGV("true"), .grace_ms = -1);
     check_fails(c, ref, COVEY_EINVAL, "grace_ms", "a negative grace");
     covey_release(c, ref);
+    ref = COMMAND(.argv = ARGV("true"), .report_env = "A=b");
+    check_fails(c, ref, COVEY_EINVAL, "report_env", "a variable with a value in its name");
+    covey_release(c, ref);
 }
 
 int main(int argc, char **argv)

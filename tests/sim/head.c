@@ -56,6 +56,7 @@ struct cluster {
     uint32_t row_count;
     struct queued queue[ROWS_MAX];      /* of this life */
     uint32_t queue_count, committing;   /* the first so many are being written */
+    int64_t told_at;                    /* when the core hears of the last commit: in order */
     uint64_t epoch_told;                /* the highest that was announced, by ... */
     struct process *told_by;            /* ... this life */
     struct member members[SIM_MEMBERS_MAX];
@@ -117,7 +118,10 @@ static void on_committed(struct world *w, struct process *p, void *data, uint64_
 {
     (void)data;
     end_commit(w->cluster, ok != 0);
-    world_at(w, 1000 + (int64_t)world_below(w, MS_NS), p, on_told, NULL, number, ok);
+    int64_t at = w->now + 1000 + (int64_t)world_below(w, MS_NS);
+    if (at > w->cluster->told_at)
+        w->cluster->told_at = at;
+    world_at(w, w->cluster->told_at - w->now, p, on_told, NULL, number, ok);
     begin_commit(w);
 }
 
