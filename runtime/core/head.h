@@ -7,7 +7,8 @@
  * they had.  Where the record was lost the epoch begins above the time of day in
  * seconds, and so above all before, which began at 1 or at an earlier time.
  *
- * A node.  A new boot of a known number is its next incarnation, and what the
+ * A node.  Its address's incarnation grows with each connection and each boot, and
+ * what comes from an older one is late.  A new boot of a known number is its next incarnation, and what the
  * last one says from then on is ignored.  A node that asks for a number that
  * the record does not know gets it.  Joins are never refused: one that cannot be
  * written is tried again every HEAD_RETRY.

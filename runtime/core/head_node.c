@@ -142,6 +142,13 @@ static struct head_node *find_boot(const struct head *h, uint64_t boot)
     return NULL;
 }
 
+/* Of a connection before the one that it has: links of their own may overtake
+ * each other.  An address's incarnation grows with each connection. */
+static bool is_late(const struct head_node *n, struct addr from)
+{
+    return n->addr.node == from.node && n->addr.proc == from.proc && (int32_t)(from.inc - n->addr.inc) < 0;
+}
+
 void members_join(struct head *h, struct addr from, const struct msg_node_join *msg)
 {
     struct head_node *n = msg->node ? members_find(h, msg->node) : find_boot(h, msg->boot);
@@ -152,6 +159,8 @@ void members_join(struct head *h, struct addr from, const struct msg_node_join *
         if (map_count(&h->nodes) >= HEAD_NODES_MAX || number == 0 || !(n = new_node(h, number)))
             return;             /* a cluster as large as it gets, or a head without memory */
     }
+    if (is_late(n, from))
+        return;
     if (n->addr.node != 0 && !addr_eq(n->addr, from))
         h->ops->forget(h->io, n->addr);
     n->addr = from;

@@ -37,6 +37,7 @@ struct head_link {
     struct mesh *mesh;          /* owned; NULL: ABSENT */
     bool full, broken;
     int64_t look_at;
+    int64_t join_at;            /* when a head that has not answered is asked again */
     /* reports */
     struct msg_node_state reported;
     int64_t report_at, changed_at;
@@ -137,6 +138,19 @@ static bool same(const struct identity *a, const struct identity *b)
            && a->written.tv_nsec == b->written.tv_nsec;
 }
 
+/* The link repeats it until it has arrived, and the head may still have had no
+ * memory or no room for it. */
+static void ask_to_join(struct head_link *l, int64_t now)
+{
+    l->join_at = now + HEAD_LINK_JOIN_AGAIN;
+    struct msg m = {.kind = MSG_NODE_JOIN};
+    m.u.node_join = (struct msg_node_join){
+        .node = l->config.self.node, .boot = l->config.boot, .name = span_str(l->config.name),
+        .total = l->config.total};
+    if (mesh_send(l->mesh, ADDR_HEAD, &m, now) != COVEY_OK)
+        leave(l);
+}
+
 static void join(struct head_link *l, const struct identity *head, int64_t now)
 {
     int pidfd = (int)syscall(SYS_pidfd_open, head->pid, 0);
@@ -154,21 +168,18 @@ static void join(struct head_link *l, const struct identity *head, int64_t now)
     }
     l->head = *head;
     l->state = JOINING;
-    struct msg m = {.kind = MSG_NODE_JOIN};
-    m.u.node_join = (struct msg_node_join){
-        .node = l->config.self.node, .boot = l->config.boot, .name = span_str(l->config.name),
-        .total = l->config.total};
-    /* Sent once: the link repeats it until it has arrived. */
-    if (mesh_send(l->mesh, ADDR_HEAD, &m, now) != COVEY_OK)
-        leave(l);
+    ask_to_join(l, now);
 }
 
 static void look(struct head_link *l, int64_t now)
 {
     struct identity head;
     bool found = identify(l, &head);
-    if (l->state != ABSENT && !l->broken && (!found || same(&head, &l->head)))
+    if (l->state != ABSENT && !l->broken && (!found || same(&head, &l->head))) {
+        if (l->state == JOINING && now >= l->join_at)
+            ask_to_join(l, now);
         return;
+    }
     if (l->state != ABSENT)
         leave(l);
     if (found)

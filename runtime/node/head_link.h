@@ -27,6 +27,7 @@
 
 #define HEAD_LINK_LOOK (200 * MS_NS)        /* for a head, while none is joined ... */
 #define HEAD_LINK_LOOK_JOINED (2 * SECOND_NS)   /* ... and for another one */
+#define HEAD_LINK_JOIN_AGAIN (2 * SECOND_NS)    /* a head that has not answered is asked again */
 #define HEAD_LINK_STATE_MIN (100 * MS_NS)   /* between two reports */
 #define HEAD_LINK_STATE_MAX (1 * SECOND_NS) /* without a change */
 

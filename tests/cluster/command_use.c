@@ -182,6 +182,8 @@ static void be_peer(const char *name)
 #define ARGV(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define COMMAND(...) covey_submit_command(c, &(const covey_command){.size = sizeof(covey_command), __VA_ARGS__}, NULL)
 
+static void log_path(const char *name, char *out, size_t size) { snprintf(out, size, "%s/%s", getenv("TMPDIR"), name); }
+
 static covey_ref submit_peer(covey *c, const char *what)
 {
     char self[4096];
@@ -280,6 +282,26 @@ static void check_late(covey *c)
     covey_release_all(c, (covey_ref[]){ref, text}, 2);
 }
 
+/* The node removes what a worker that was killed could not. */
+static void check_killed_worker(covey *c)
+{
+    char at[4200], path[256] = "";
+    log_path("socket", at, sizeof at);
+    const covey_command command = {
+        .size = sizeof command, .argv = ARGV("sh", "-c", "printf %s \"$" REPORT_ENV "\" > \"$1\"; kill -9 $PPID", "sh", at),
+        .report_env = REPORT_ENV};
+    covey_ref ref = covey_submit_command(c, &command, COVEY_OPTS(.retries = -1));
+    check_fails(c, ref, COVEY_EWORKER, "SIGKILL", "a worker dies under its command");
+    int fd = open(at, O_RDONLY | O_CLOEXEC);
+    check(fd >= 0 && read(fd, path, sizeof path - 1) > 0, "which had a report socket");
+    close(fd);
+    for (int64_t start = check_now_ms(); access(path, F_OK) == 0 && check_now_ms() - start < SOON_MS;)
+        check_nap();
+    check(path[0] == '/' && access(path, F_OK) != 0, "it does not stay");
+    covey_release(c, ref);
+    unlink(at);
+}
+
 static void check_stdout_reports(covey *c)
 {
     char all[256];
@@ -315,6 +337,7 @@ static void check_reports(covey *c)
     check_turned(c);
     check_late(c);
     check_stdout_reports(c);
+    check_killed_worker(c);
     check_cancelled_reporter(c);
     covey_ref ref = submit_peer(c, "deaf");
     (void)converse(c, ref, NULL, 0);
@@ -323,8 +346,6 @@ static void check_reports(covey *c)
 }
 
 /* ---- logs ------------------------------------------------------------------------------------ */
-
-static void log_path(const char *name, char *out, size_t size) { snprintf(out, size, "%s/%s", getenv("TMPDIR"), name); }
 
 static bool log_is(const char *path, const char *want)
 {

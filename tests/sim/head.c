@@ -26,6 +26,7 @@
 
 #define HEAD_NUMBER 5000u               /* in traces; members follow */
 #define LOOK_EVERY (20 * MS_NS)         /* of a member for a head */
+#define JOIN_AGAIN (1 * SECOND_NS)
 #define TALK_EVERY (40 * MS_NS)         /* of a member with its head ... */
 #define TALK_EVERY_HEALED (1 * SECOND_NS)   /* ... and once nothing goes wrong any more */
 #define ROWS_MAX 256u
@@ -40,6 +41,7 @@ struct member {
     uint32_t number, connections;
     uint64_t boot;
     enum join_state state;
+    int64_t join_at;                    /* when a head that has not answered is asked again */
     struct process *with;               /* the life of the head that it joined */
     uint64_t version, view;             /* of its last report; of the last view */
     uint64_t request, sent, kept;       /* its value: the last that was put, that is kept */
@@ -414,17 +416,23 @@ static void on_member_deliver(void *io, struct addr from, const struct msg *msg)
 
 static const struct mesh_ops member_mesh_ops = {on_transmit, on_member_deliver, on_full, on_member_broken};
 
+static void ask_to_join(struct world *w, struct member *m)
+{
+    struct msg msg = {.kind = MSG_NODE_JOIN};
+    m->join_at = w->now + JOIN_AGAIN;
+    msg.u.node_join = (struct msg_node_join){.node = m->number, .boot = m->boot, .name = span_str("member"),
+                                             .total.cpu_milli = 4000};
+    tell(m, &msg);
+}
+
 static void join(struct world *w, struct member *m)
 {
     struct addr self = {m->number, 0, (uint32_t)m->boot << 12 | m->connections++, 0};
-    struct msg msg = {.kind = MSG_NODE_JOIN};
     if (mesh_new(&m->process->mesh, self, &codec, &member_mesh_ops, m->process) != COVEY_OK)
         world_fail(w, "out of memory");
     m->state = JOINING;
     m->with = w->cluster->process;
-    msg.u.node_join = (struct msg_node_join){.node = m->number, .boot = m->boot, .name = span_str("member"),
-                                             .total.cpu_milli = 4000};
-    tell(m, &msg);
+    ask_to_join(w, m);
 }
 
 static void on_look(struct world *w, struct process *p, void *data, uint64_t a, uint64_t b)
@@ -433,7 +441,9 @@ static void on_look(struct world *w, struct process *p, void *data, uint64_t a, 
     struct member *m = member_of(p);
     if (m->state == ABSENT && w->cluster->process)
         join(w, m);
-    if (m->state == JOINED)
+    else if (m->state == JOINING && w->now >= m->join_at)
+        ask_to_join(w, m);
+    else if (m->state == JOINED)
         talk(w, m);
     int64_t every = m->state != JOINED ? LOOK_EVERY : world_faulty(w) ? TALK_EVERY : TALK_EVERY_HEALED;
     world_at(w, every / 2 + (int64_t)world_below(w, (uint64_t)every / 2), p, on_look, NULL, 0, 0);
@@ -484,6 +494,8 @@ void head_kill_member(struct world *w, uint32_t i)
     if (i == 0)
         machine_kill(w);
 }
+
+struct process *head_process(const struct world *w) { return w->cluster->process; }
 
 uint32_t head_member_count(const struct world *w) { return w->cluster->member_count; }
 

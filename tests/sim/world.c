@@ -141,8 +141,8 @@ static void on_kill(struct world *w, struct process *none, void *data, uint64_t 
 
 static void on_pause(struct world *w, struct process *none, void *data, uint64_t a, uint64_t b)
 {
-    (void)none; (void)data; (void)b;
-    struct process *p = victim(w);
+    (void)none; (void)data;
+    struct process *p = b ? head_process(w) : victim(w);
     if (p) {
         p->paused_until = w->now + (int64_t)a;
         world_say(w, "pause p%u for %.3f ms", p->proc, (double)a / 1e6);
@@ -187,7 +187,7 @@ static void choose_faults(struct world *w)
         world_at(w, (int64_t)world_below(w, SIM_HEAL_AT / 2), NULL, on_kill, NULL, 0, 0);
     for (uint32_t i = 0; i < f->pauses; i++)
         world_at(w, (int64_t)world_below(w, SIM_HEAL_AT / 2), NULL, on_pause, NULL,
-                 world_below(w, (uint64_t)(SIM_HEAL_AT / 4)), 0);
+                 world_below(w, (uint64_t)(SIM_HEAL_AT / 4)), world_chance(w, 250));
 }
 
 static bool all_done(struct world *w)

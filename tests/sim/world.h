@@ -115,6 +115,7 @@ void machine_view(struct world *w, const struct msg *view);
 void head_open(struct world *w);
 void head_close(struct world *w);
 void head_kill(struct world *w);
+struct process *head_process(const struct world *w);    /* NULL: there is none now */
 uint32_t head_member_count(const struct world *w);
 void head_kill_member(struct world *w, uint32_t i);
 void head_check_end(struct world *w);

@@ -633,6 +633,7 @@ static void test_gone(void **state)
     assert_true(addr_eq(w.forgotten, node_at(2)));
     all_safe();
     head_node_gone(w.head, node_at(2), w.now);      /* which it was before */
+    join((struct addr){2, 0, 8, 0}, 2, 77);         /* of a boot before, overtaken */
     report(node_at(2), 6, 1000);        /* the one before, again */
     pass_time(HEAD_STATE_EVERY);
     v = last_view((struct addr){2, 0, 10, 0});
