@@ -5,7 +5,7 @@
  *
  *     size COLUMNS ROWS   of the terminal (80 24 at first)
  *     want TEXT           wait until the command prints TEXT, after what was wanted before
- *     send KEYS           \r, \e and \z (Ctrl-Z) have their meaning
+ *     send KEYS           \r, \e, \z (Ctrl-Z) and \c (Ctrl-C) have their meaning
  *     keys | lines        wait until the terminal hands out keys one by one, or whole lines
  *     signal NUMBER [FILE]  to the command, or to the process whose number is in FILE
  *     end STATUS          wait until it ends so; 128 + signal
@@ -77,7 +77,7 @@ static bool send_keys(const char *s)
     for (; *s; s++) {
         char c = *s;
         if (c == '\\' && s[1])
-            c = *++s == 'r' ? '\r' : *s == 'e' ? '\033' : *s == 'z' ? '\032' : *s;
+            c = *++s == 'r' ? '\r' : *s == 'e' ? '\033' : *s == 'z' ? '\032' : *s == 'c' ? '\003' : *s;
         if (write(t.fd, &c, 1) != 1)
             return false;
     }

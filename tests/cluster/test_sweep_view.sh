@@ -128,6 +128,26 @@ STEPS
 t 'SIGHUP ends it as Ctrl-C' status_is 0
 t 'its trials run again' shown hup waiting 2
 
+# Ctrl-C as q: first with time to save, then at once.
+cat >deaf.sh <<'TRIAL'
+#!/bin/sh
+trap : TERM
+echo '{"loss": 1}'
+while :; do sleep 0.05; done
+TRIAL
+chmod +x deaf.sh
+sed 's/wait.sh/deaf.sh/; s/grace: 5s/grace: 100s/' wait.yaml >deaf.yaml
+in_terminal "$covey" sweep run deaf.yaml --dir deaf <<'STEPS'
+want 2 running
+send \c
+want stopping
+want q again kills it
+send \c
+end 130
+STEPS
+t 'Ctrl-C twice' status_is 0
+t 'and its trials run again' shown deaf waiting 2
+
 # In the background
 run "$covey" sweep run wait.yaml --dir behind --detach
 t 'run --detach' status_is 0
