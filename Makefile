@@ -97,7 +97,7 @@ FUZZ := frame help lines sweep_file value wire
 CLUSTER_TESTS := cli lists logs stop sweep sweep_fashion sweep_page sweep_run sweep_tools \
     sweep_view wandb
 CLUSTER_PROGRAMS := commander printer talker terminal
-CLUSTER_CHECKS := api_misuse api_use bad_code command_use kill9 message_use sweep_c task_env
+CLUSTER_CHECKS := api_misuse api_use bad_code command_use kill9 message_use node_death sweep_c task_env
 CHECK_LIBS_sweep_c = -lcovey-sweep
 # These install or measure: under a sanitizer that is no different, or makes no sense.
 CLUSTER_TESTS_RELEASE := bench tools

@@ -427,8 +427,8 @@ const char *covey_why(covey *c, covey_ref ref);
 COVEY_MUST_USE covey_status covey_wait(covey *c, const covey_ref *refs, size_t n, size_t k,
                                        int64_t timeout_ms, bool *settled);
 
-/* Call @fn once when @ref is settled; soon, if it is already.  Not called when
- * the ref is released before. */
+/* Call @fn once when @ref is settled; soon, if it is already, and with COVEY_ENODE if the
+ * cluster ends before.  Not called when the ref is released before. */
 typedef void (*covey_then_fn)(covey *c, covey_ref ref, covey_status status, void *arg);
 covey_status covey_then(covey *c, covey_ref ref, covey_then_fn fn, void *arg);
 

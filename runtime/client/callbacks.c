@@ -59,6 +59,14 @@ static _Thread_local unsigned depth;    /* callbacks that this thread is in */
 
 bool callbacks_inside(void) { return depth > 0; }
 
+/* Of one that is still pending: its cluster is gone, and nothing will come of it. */
+static covey_status then_status(const covey *c, const struct object_view *view)
+{
+    if (view->state == OBJECT_PENDING)
+        return c->broken_why;
+    return view->state == OBJECT_FAILED ? view->status : COVEY_OK;
+}
+
 int process_callbacks(covey *c)
 {
     int ran = 0;
@@ -76,7 +84,7 @@ int process_callbacks(covey *c)
             pthread_mutex_unlock(&c->lock);
             depth++;
             if (cb->kind == CALLBACK_THEN) {
-                cb->then(c, cb->ref, view.state == OBJECT_FAILED ? view.status : COVEY_OK, cb->arg);
+                cb->then(c, cb->ref, then_status(c, &view), cb->arg);
             } else {
                 covey_message m = {cb->ref, cb->post->data, cb->post->size,
                                    cb->post->wants_answer ? cb->post->number : 0};
@@ -100,6 +108,13 @@ void process_settled(covey *c, covey_ref ref)
         x->thens = cb->next;
         queue_callback(c, cb);
     }
+}
+
+void callbacks_settle_all(covey *c)
+{
+    struct extra *x;
+    for (uint32_t i = 0; (x = map_next(&c->extras, &i)) != NULL;)
+        process_settled(c, x->ref);
 }
 
 /* A message that cannot be kept is answered as read: its sender goes on. */

@@ -341,7 +341,7 @@ covey_status covey_then(covey *c, covey_ref ref, covey_then_fn fn, void *arg)
     } else {
         *cb = (struct callback){.next = x->thens, .kind = CALLBACK_THEN, .ref = ref, .then = fn, .arg = arg};
         x->thens = cb;
-        if (view.state == OBJECT_PENDING) {
+        if (view.state == OBJECT_PENDING && !c->broken) {
             owner_watch(c->owner, ref);
             owner_request(c->owner, ref, c->now);
         } else {
@@ -482,7 +482,8 @@ int covey_fd(covey *c)
         return -1;
     if (c->public_fd < 0) {
         int fd = epoll_create1(EPOLL_CLOEXEC);
-        if (fd >= 0 && (!watch_fd(fd, port_fd(c->port)) || !watch_fd(fd, c->callback_fd) || !watch_fd(fd, c->door_fd))) {
+        if (fd >= 0 && (!watch_fd(fd, port_fd(c->port)) || !watch_fd(fd, c->callback_fd) ||
+                        (!c->broken && !watch_fd(fd, c->door_fd)))) {
             close(fd);
             fd = -1;
         }
@@ -503,6 +504,10 @@ int covey_dispatch(covey *c)
     process_turn(c, now);
     process_flush(c, now);
     int ran = process_callbacks(c);
+    if (ran == 0) {             /* perhaps it was the node's end that made the descriptor readable */
+        process_check_door(c);
+        ran = process_callbacks(c);
+    }
     process_after(c, mono_ns());
     process_leave(c);
     return ran;

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -274,9 +275,16 @@ static void process_broken(covey *c, covey_status why)
     }
     if (c->is_worker)
         _exit(0);                       /* the node is gone; its keeper ends us anyway */
+    if (c->broken)
+        return;
     c->broken = true;
     c->broken_why = why;
+    if (c->public_fd >= 0)
+        epoll_ctl(c->public_fd, EPOLL_CTL_DEL, c->door_fd, NULL);   /* it would be readable for ever */
+    callbacks_settle_all(c);
     pthread_cond_broadcast(&c->turn_cond);
+    if (c->polling)
+        process_wake(c);
 }
 
 const char *process_broken_why(const covey *c)
@@ -290,9 +298,11 @@ const char *process_broken_why(const covey *c)
           "handle and submit the task again";
 }
 
-static void check_door(covey *c)
+void process_check_door(covey *c)
 {
     char byte;
+    if (c->broken)
+        return;
     ssize_t n = recv(c->door_fd, &byte, 1, MSG_DONTWAIT);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
         process_broken(c, COVEY_ENODE);
@@ -307,7 +317,7 @@ static void poll_once(covey *c, int64_t deadline, int64_t now)
     int64_t left = until == NEVER_NS ? 0 : until > now ? until - now : 0;
     struct timespec timeout = {left / SECOND_NS, left % SECOND_NS};
     struct pollfd fds[3] = {{.fd = port_fd(c->port), .events = POLLIN}, {.fd = c->wake_fd, .events = POLLIN},
-                            {.fd = c->door_fd, .events = POLLIN}};
+                            {.fd = c->broken ? -1 : c->door_fd, .events = POLLIN}};
     c->polling = true;
     c->polling_until = until;
     c->polling_settled = owner_settled_count(c->owner);
@@ -320,7 +330,7 @@ static void poll_once(covey *c, int64_t deadline, int64_t now)
         c->woken = false;
     }
     if (n > 0 && fds[2].revents)
-        check_door(c);
+        process_check_door(c);
 }
 
 /* Sleep on @cond until @deadline of mono_ns(). */
@@ -363,10 +373,10 @@ covey_status process_wait(covey *c, bool (*done)(covey *c, void *ctx), void *ctx
     covey_status status = COVEY_OK;
     while (!process_done(c, done, ctx, callbacks)) {
         int64_t now = mono_ns();
+        if (callbacks && c->callbacks && process_callbacks(c) > 0)
+            continue;
         if (c->broken || c->closing)
             status = c->broken ? c->broken_why : COVEY_ECLOSED;
-        else if (callbacks && c->callbacks && process_callbacks(c) > 0)
-            continue;
         else if (now >= deadline)
             status = COVEY_ETIMEOUT;
         if (status != COVEY_OK)

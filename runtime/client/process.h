@@ -160,6 +160,8 @@ void process_settled(covey *c, covey_ref ref);  /* queue what then() asked for *
 
 /* Why the handle is of no use any more, in words; "" if it is.  Static. */
 const char *process_broken_why(const covey *c);
+/* Does the node still hold the door open?  If not, the process is broken from now on. */
+void process_check_door(covey *c);
 
 /* This is a fork of the process that opened the handle. */
 bool process_forked(const covey *c);

@@ -22,7 +22,6 @@
 
 #define PARALLEL_MAX 65536u
 #define TICK_MS 100
-#define LOOK_MS 100
 #define LEAVE_NEVER INT64_MAX
 #define TAIL_MAX 1200           /* bytes of a failed trial's log that are shown */
 
@@ -48,7 +47,6 @@ struct run {
     size_t first, answer_count, answer_cap;
     int64_t ends_at;            /* of the file's time; LEAVE_NEVER: none */
     int64_t tick_at;
-    int64_t look_at;            /* when it is seen whether the cluster is still there */
     int stops_seen;
     bool ending;                /* nothing starts any more, what runs is told to leave */
     covey_status broken;        /* the run cannot go on */
@@ -176,8 +174,11 @@ static void on_settled(covey *c, covey_ref ref, covey_status status, void *arg)
     struct run *run = s->run;
     const struct trial *t = controller_trial(s->controller, slot->trial);
     int code = read_status(slot, status, why, sizeof why);
+    if (status == COVEY_ENODE)
+        run->broken = sweep_fail(COVEY_ENODE, "the cluster ended, or its node died, while the sweep ran; "
+                                 "`covey sweep resume %s` goes on", s->dir);
     if (!trial_is_over(t->state)) { /* else it was cancelled, and its end is recorded */
-        bool interrupted = run->ending || status == COVEY_ENODE;
+        bool interrupted = run->ending || status == COVEY_ENODE;    /* through no fault of the trial's */
         enum record_fate fate = sweep_record_end(s, slot->trial, code, interrupted, why[0] ? why : NULL);
         sweep_tell_end(s, slot->trial, fate, why[0] ? why : NULL);
     }
@@ -365,24 +366,6 @@ static void sleep_until(covey_sweep *s, covey *c, int64_t next)
     (void)poll(fds, 3, left > INT32_MAX ? INT32_MAX : (int)left);
 }
 
-/* Nothing settles any more on a handle whose node is dead, and nothing says so but a wait. */
-static void look_for_cluster(covey_sweep *s, covey *c, int64_t now)
-{
-    bool settled;
-    struct run *run = s->run;
-    if (now < run->look_at)
-        return;
-    run->look_at = now + LOOK_MS;
-    for (uint32_t i = 0; i < run->slot_count && run->busy > 0; i++) {
-        if (!run->slots[i].ref.generation)
-            continue;
-        if (covey_wait(c, &run->slots[i].ref, 1, 1, 0, &settled) == COVEY_ENODE)
-            run->broken = sweep_fail(COVEY_ENODE, "the cluster ended, or its node died, while the sweep ran; "
-                                     "`covey sweep resume %s` goes on", s->dir);
-        return;
-    }
-}
-
 static void loop(covey_sweep *s, covey *c)
 {
     struct run *run = s->run;
@@ -394,7 +377,6 @@ static void loop(covey_sweep *s, covey *c)
         int64_t now = mono_ms();
         take_limits(s, now);
         int64_t next = take_times(s, now);
-        look_for_cluster(s, c, now);
         while (!s->held && run->broken == COVEY_OK && run->busy < run->slot_count && fill_one(s, c, &done)) {
             /* as many as there are */
         }
