@@ -211,6 +211,8 @@ $(call objects,runtime/sweep/helpers.c): runtime/sweep/python/covey_report.py \
     runtime/sweep/python/wandb/__init__.py runtime/sweep/python/argparse_help.py
 $(call objects,runtime/sweep/page.c): FLAGS_HERE := -DCOVEY_D3='"$(D3)"'
 $(call objects,runtime/sweep/page.c): $(wildcard runtime/sweep/page/*) $(D3)
+$(D3):
+	@echo "$@ is missing: make deps installs it; D3=FILE names another" >&2; exit 2
 
 $(COMMAND): $(COMMAND_OBJ)
 	$(call say,LD,$@)

@@ -335,11 +335,19 @@ static void forest_fini(struct forest *f)
     free(f->predictions);
 }
 
+/* Bootstrap samples of fewer than all are as good for an average over trees, and bound the time. */
+static uint32_t bag_size(const struct importance_input *in)
+{
+    uint32_t most = in->params ? IMPORTANCE_CELLS_MAX / in->params : IMPORTANCE_BAG_MAX;
+    most = most < IMPORTANCE_BAG_MIN ? IMPORTANCE_BAG_MIN : most > IMPORTANCE_BAG_MAX ? IMPORTANCE_BAG_MAX : most;
+    return in->samples < most ? in->samples : most;
+}
+
 static bool forest_init(struct forest *f, const struct importance_input *in)
 {
     size_t n = in->samples, params = in->params;
     *f = (struct forest){.in = in, .rng = rng_stream(SEED, RNG_SEARCH, 0)};
-    f->bag_size = in->samples < IMPORTANCE_BAG_MAX ? in->samples : IMPORTANCE_BAG_MAX;
+    f->bag_size = bag_size(in);
     f->values = calloc(n + 1, sizeof *f->values);
     f->bag = calloc(n + 1, sizeof *f->bag);
     f->rest = calloc(n + 1, sizeof *f->rest);

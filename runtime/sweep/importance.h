@@ -34,7 +34,9 @@
 #define IMPORTANCE_BINS_MAX 64
 #define IMPORTANCE_PARAMS_MAX 256u  /* of a page; the time rises with them */
 #define IMPORTANCE_SAMPLES_MIN 8    /* fewer say nothing */
-#define IMPORTANCE_BAG_MAX 2000     /* samples that a tree is grown from */
+#define IMPORTANCE_BAG_MAX 2000     /* samples that a tree is grown from ... */
+#define IMPORTANCE_BAG_MIN 200
+#define IMPORTANCE_CELLS_MAX 16000  /* ... times parameters: so many of either take no longer */
 #define IMPORTANCE_TREES 64
 #define IMPORTANCE_SHUFFLES 8       /* forests for the floor, of a quarter of the trees each */
 

@@ -8,10 +8,12 @@
  * (Content-Security-Policy: default-src 'none').
  *
  * Bounds   So that the page of any sweep opens: PAGE_TRIALS_MAX trials, the best ones,
- *          and what does not depend on them is still that of all; PAGE_POINTS_MAX points
- *          of learning curves, where a trial that has more reports keeps every 2nd, 4th ...
- *          and its last one; PAGE_RUNS_MAX bars of the timeline, the last ones;
- *          PAGE_WHY_MAX bytes of an error, with the last line of PAGE_TAILS_MAX logs.  The page says what it left out.
+ *          while counts and sums are those of all; PAGE_POINTS_MAX points of learning
+ *          curves, where a trial that has more reports keeps every 2nd, 4th ... and its
+ *          last one; PAGE_RUNS_MAX bars of the timeline, the last ones; PAGE_WHY_MAX
+ *          bytes of an error, with the last line of PAGE_TAILS_MAX logs.  Of more than
+ *          2,000 curves the scripts draw the best and an even sample.  The page says
+ *          what is left out.
  * Memory   The points, and a word or so a trial; the record is read row by row.
  * Crashes  Written by another name and renamed: a page is whole, or is the one before.
  */

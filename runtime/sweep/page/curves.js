@@ -72,6 +72,8 @@ function drawCurves() {
   /* Where most were stopped in the first tenth, a linear axis would be empty but for that. */
   curveView.logX = extent.most >= 9 && trials.filter(t => t.step > 0 && t.step <= extent.most / 8).length > trials.length / 2;
   const narrow = valueDomain(extent.values, false), wide = valueDomain(extent.values, true);
+  /* Of many brackets they hide each other. */
+  const showsCuts = DATA.rungs.length <= 2 * new Set(DATA.rungs.map(r => r[2])).size + 6;
   const withCurve = trials.filter(t => t.curve.length > 0);
   if (withCurve.length === 0) {
     section.querySelector(".plot").replaceChildren(el("p", { class: "empty" }, "No trial has reported the metric yet."));
@@ -140,10 +142,9 @@ function drawCurves() {
   function rungMarks(g) {
     const steps = [...new Set(DATA.rungs.map(r => r[2]))].filter(s => s < extent.most && s >= x.domain()[0]);
     if (steps.length > 40) return;
-    const cuts = DATA.rungs.length <= 2 * steps.length + 6 ? DATA.rungs : [];   /* of many brackets they hide each other */
     for (const step of steps)
       g.append("line").attr("class", "rung-line").attr("x1", x(step)).attr("x2", x(step)).attr("y1", margin.top).attr("y2", plot.height - margin.bottom);
-    for (const [, , step, , reached, , cut] of cuts)
+    for (const [, , step, , reached, , cut] of showsCuts ? DATA.rungs : [])
       if (reached > 0 && cut !== null && step < extent.most && cut >= d3.min(y.domain()) && cut <= d3.max(y.domain()))
         g.append("line").attr("class", "rung-cut").attr("x1", x(step) - 6).attr("x2", x(step) + 6).attr("y1", y(cut)).attr("y2", y(cut));
   }
@@ -161,7 +162,7 @@ function drawCurves() {
     const notes = [];
     if (clipped > 0) notes.push(`${count(clipped)} points lie far on the worse side and are cut off; "All values" shows them.`);
     if (DATA.thinned > 0) notes.push(`${count(DATA.thinned)} trials have more reports than the ${count(DATA.points_max)} points drawn of each: every 2nd, 4th … and the last one are kept.`);
-    if (DATA.rungs.length > 0) notes.push("Dotted lines are rungs, where trials are judged; a short bar is the value that is let on now.");
+    if (DATA.rungs.length > 0) notes.push("Dotted lines are rungs, where trials are judged" + (showsCuts ? "; a short bar is the value that is let on now." : "."));
     words = notes.join(" ");
     lines();
     marks();

@@ -17,12 +17,27 @@ function drawHistory() {
     context.beginPath();
     context.arc(x(t.number), y(t.best), radius, 0, 7);
   }
+  function cross(context, t, radius) {
+    const left = x(t.number) - radius, top = y(t.best) - radius;
+    context.beginPath();
+    context.moveTo(left, top);
+    context.lineTo(left + 2 * radius, top + 2 * radius);
+    context.moveTo(left, top + 2 * radius);
+    context.lineTo(left + 2 * radius, top);
+  }
   function dots() {
     plot.drawAll(0, plot.context(0, box), points, (c, t) => {
-      c.fillStyle = colours[t.fate];
+      c.fillStyle = c.strokeStyle = colours[t.fate];
       c.globalAlpha = (isActive(t) ? 1 : 0.12) * Math.max(0.35, Math.min(0.9, 12 / Math.sqrt(points.length)));
-      arc(c, t, points.length > 1500 ? 2 : 3.2);
-      c.fill();
+      const radius = points.length > 1500 ? 2 : 3.2;
+      if (t.fate === "failed") {
+        c.lineWidth = 1.5;
+        cross(c, t, radius);
+        c.stroke();
+      } else {
+        arc(c, t, radius);
+        c.fill();
+      }
       return true;
     });
   }
@@ -45,7 +60,7 @@ function drawHistory() {
     return d3.line().curve(d3.curveStepAfter)(path);
   }
   function draw(width) {
-    plot.size(width, 270);
+    plot.size(width, 300);
     const { domain, clipped } = valueDomain(values, view.all);
     const [left, right, bottom] = [margin.left, width - margin.right, plot.height - margin.bottom];
     x = d3.scaleLinear().domain([0, Math.max(1, DATA.trial_count - 1)]).range([left + 4, right - 4]);
@@ -62,7 +77,7 @@ function drawHistory() {
     g.append("path").attr("class", "best-line").attr("d", bestLine());
     dots();
     marks();
-    section.querySelector(".note").textContent = "The line is the best so far." + (clipped > 0 ? ` ${count(clipped)} trials lie far on the worse side and are cut off.` : "");
+    section.querySelector(".note").textContent = "The line is the best so far." + (points.some(t => t.fate === "failed") ? " A cross is a trial that failed." : "") + (clipped > 0 ? ` ${count(clipped)} trials lie far on the worse side and are cut off.` : "");
   }
   const redraw = () => draw(plot.width), controls = section.querySelector(".controls");
   controls.replaceChildren();

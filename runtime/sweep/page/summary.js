@@ -52,7 +52,7 @@ function bestTile() {
     (DATA.target === undefined ? "" : `; target ${number(DATA.target)}`));
 }
 function drawTiles() {
-  const cap = DATA.run_cap > DATA.trial_count ? ` of ${count(DATA.run_cap)}` : "";
+  const cap = DATA.running && DATA.run_cap > DATA.trial_count ? ` of ${count(DATA.run_cap)}` : "";
   const fates = FATES.filter(f => fatesCount[f]).map(f => `${count(fatesCount[f])} ${f}`);
   if (fatesCount.other) fates.push(`${count(fatesCount.other)} other`);
   const busy = wall > 0 ? DATA.ran_ms / wall : 0;

@@ -33,7 +33,16 @@ function drawTimeline() {
     plot.drawAll(0, plot.context(0), runs, (c, r) => {
       c.fillStyle = colours[r.fate];
       c.globalAlpha = r.trial && isActive(r.trial) ? 0.9 : 0.14;
-      c.fillRect(...rect(r));
+      const [left, top, width, height] = rect(r);
+      c.fillRect(left, top, width, height);
+      if (r.fate === "failed" && width > 4 && height > 6) {     /* told apart without colour, too */
+        c.strokeStyle = colours.card;
+        c.lineWidth = 1.5;
+        c.beginPath();
+        c.moveTo(left, top + height);
+        c.lineTo(left + Math.min(width, height), top);
+        c.stroke();
+      }
       return true;
     });
   }

@@ -50,7 +50,7 @@ class Plot {
     this.host = section.querySelector(".plot");
     this.host.textContent = "";
     this.layers = layers.map(name => this.host.appendChild(el("canvas", { "data-layer": name, "aria-hidden": "true" })));
-    this.svg = d3.select(this.host).append("svg").attr("role", "img").attr("aria-label", label).attr("tabindex", 0);
+    this.svg = d3.select(this.host).append("svg").attr("role", "img").attr("aria-label", label + "; the arrow keys go through the trials by rank").attr("tabindex", 0);
     this.jobs = this.layers.map(() => 0);
     this.width = 0;
   }
