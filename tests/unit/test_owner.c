@@ -401,6 +401,22 @@ static void a_grace_for_ever_is_never_over(void **state)
     assert_null(strstr(out, "kill"));
 }
 
+/* A longer one does not prolong it. */
+static void a_second_cancel_shortens_the_grace(void **state)
+{
+    (void)state;
+    push_some(1);
+    cancel(task[0], 10000);
+    pass(SECOND_NS);
+    cancel(task[0], 20000);
+    cancel(task[0], 1);
+    said("cancel p21 t2.1 grace 10000\ncancel p21 t2.1 grace 1\n");
+    pass(OWNER_KILL_MARGIN + MS_NS);
+    said("kill 7 for t2\n");
+    pass(10 * SECOND_NS + OWNER_KILL_MARGIN);
+    said("");
+}
+
 static void cancel_while_a_task_is_taken_back(void **state)
 {
     (void)state;
@@ -626,6 +642,7 @@ int main(void)
         TEST(cancel_of_a_running_task_waits_for_its_reply),
         TEST(a_second_cancel_counts_if_it_leaves_less_time),
         TEST(a_task_that_outlives_its_grace_is_killed),
+        TEST(a_second_cancel_shortens_the_grace),
         TEST(a_grace_for_ever_is_never_over),
         TEST(cancel_while_a_task_is_taken_back),
         TEST(cancel_during_the_pause_before_a_retry),
