@@ -84,11 +84,12 @@ EXAMPLE_LIBS_sweep = -lcovey-sweep
 UNIT := args budget buf database dlog door exec exec_model extents head head_link head_process \
     keeper link listing logs machine map mesh node node_lists node_model owner owner_lease \
     owner_nomem owner_objects packages page places port record resources store store_nomem \
-    store_wants sweep_command sweep_controller sweep_help sweep_importance sweep_page sweep_pbt \
-    sweep_record sweep_scheduler sweep_scheduler_model sweep_search sweep_simulate sweep_spec \
-    sweep_sync sweep_value sweep_view sweep_yaml value wire wire_hostile zwatch zygote
+    store_wants sweep_command sweep_controller sweep_help sweep_importance sweep_nomem \
+    sweep_page sweep_pbt sweep_record sweep_scheduler sweep_scheduler_model sweep_search \
+    sweep_simulate sweep_spec sweep_sync sweep_value sweep_view sweep_yaml value wire \
+    wire_hostile zwatch zygote
 # These count on __wrap_malloc to let the n-th allocation fail.
-UNIT_WRAP := exec exec_model head link map mesh node_model owner_nomem store_nomem \
+UNIT_WRAP := exec exec_model head link map mesh node_model owner_nomem store_nomem sweep_nomem \
     sweep_scheduler_model sweep_search sweep_simulate
 SIM := head machine main net process program world
 FUZZ := frame help lines sweep_file value wire
@@ -97,7 +98,8 @@ FUZZ := frame help lines sweep_file value wire
 CLUSTER_TESTS := cli lists logs stop sweep sweep_fashion sweep_page sweep_run sweep_tools \
     sweep_view wandb
 CLUSTER_PROGRAMS := commander printer talker terminal
-CLUSTER_CHECKS := api_misuse api_use bad_code command_use kill9 message_use node_death sweep_c task_env
+CLUSTER_CHECKS := api_misuse api_use bad_code command_use kill9 message_use node_death sweep_c \
+    task_env
 CHECK_LIBS_sweep_c = -lcovey-sweep
 # These install or measure: under a sanitizer that is no different, or makes no sense.
 CLUSTER_TESTS_RELEASE := bench tools
@@ -261,7 +263,7 @@ $(CLUSTER_BIN): $(OUT)/tests/cluster/%: $(OBJ)/tests/cluster/%.o $(SHARED) $(SWE
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $< -L$(OUT) $(CHECK_LIBS_$*) -lcovey '-Wl,-rpath,$$ORIGIN/../..' -o $@
 
-WRAP := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
+WRAP := $(foreach f,malloc calloc realloc strdup strndup,-Wl$(,)--wrap=$(f))
 $(UNIT_BIN): $(OUT)/tests/unit/test_%: $(OBJ)/tests/unit/test_%.o $(INTERNAL)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)

@@ -437,13 +437,19 @@ void record_set(struct record *r, const char *key, const char *value)
                     r->dir);
 }
 
-char *record_meta(struct record *r, const char *key)
+bool record_get(struct record *r, const char *key, char **out)
 {
     pthread_mutex_lock(&r->lock);
     while (r->queued_bytes > 0 && !r->failed)
         pthread_cond_wait(&r->room, &r->lock);
     pthread_mutex_unlock(&r->lock);
-    return record_db_meta(r->reader, key);
+    return record_db_meta(r->reader, key, out) == SQLITE_OK;
+}
+
+char *record_meta(struct record *r, const char *key)
+{
+    char *out;
+    return record_get(r, key, &out) ? out : NULL;
 }
 
 int record_durable_fd(const struct record *r)

@@ -107,7 +107,10 @@ void record_finish(struct record **record);
 
 /* A line of meta, written with the next transaction. Creating a record: before the first event. */
 void record_set(struct record *record, const char *key, const char *value);
-/* Waits for the transaction of an earlier record_set().  The caller frees; NULL: not there. */
+/* Waits for the transaction of an earlier record_set().  The caller frees *@out; NULL: not
+ * there.  False: out of memory, or it cannot be read. */
+bool record_get(struct record *record, const char *key, char **out);
+/* The same where it need not be told from what is not there. */
 char *record_meta(struct record *record, const char *key);
 
 /* All events so far, in order.  False from @fn ends it.  Returns a covey_status. */

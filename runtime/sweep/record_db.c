@@ -113,19 +113,22 @@ int record_db_check(sqlite3 *db)
     return rc == SQLITE_OK ? check_pages(db) : rc;
 }
 
-char *record_db_meta(sqlite3 *db, const char *key)
+int record_db_meta(sqlite3 *db, const char *key, char **out)
 {
     sqlite3_stmt *stmt = NULL;
-    char *out = NULL;
+    *out = NULL;
     int rc = sqlite3_prepare_v2(db, "SELECT value FROM meta WHERE key = ?1", -1, &stmt, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_text(stmt, 1, key, -1, SQLITE_STATIC);
-    if (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW) {
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) {
         const char *text = (const char *)sqlite3_column_text(stmt, 0);
-        out = text ? strdup(text) : NULL;
+        *out = text ? strdup(text) : NULL;
+        rc = *out ? SQLITE_OK : SQLITE_NOMEM;
     }
     sqlite3_finalize(stmt);
-    return out;
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
 /* What the system said: SQLite passes it on where a statement failed, and keeps it

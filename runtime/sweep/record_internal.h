@@ -113,8 +113,8 @@ int record_db_set_modes(sqlite3 *db, const char *dir, bool sync_full);
 int record_db_make_schema(sqlite3 *db);
 /* SQLITE_MISMATCH: a healthy database, but not a record of ours. */
 int record_db_check(sqlite3 *db);
-/* The caller frees; NULL: not there. */
-char *record_db_meta(sqlite3 *db, const char *key);
+/* The caller frees *@out; NULL: not there, or not SQLITE_OK. */
+int record_db_meta(sqlite3 *db, const char *key, char **out);
 /* What went wrong, where, and what to do; returns a covey_status. */
 int record_db_explain(sqlite3 *db, int rc, const char *dir, char *why, size_t why_size);
 

@@ -285,9 +285,11 @@ bool sinks_open(struct record *r)
         rc = read_mark(w->db, TENSORBOARD_DIR, &none, &w->flushed_seq);
     if (rc == SQLITE_OK)
         rc = read_mark(w->db, "trials", &none, &w->progress_seq);
+    char *columns = NULL;
+    if (rc == SQLITE_OK)
+        rc = record_db_meta(w->db, "covey.columns", &columns);
     if (rc != SQLITE_OK)
         return writer_fail_db(r, rc);
-    char *columns = record_db_meta(w->db, "covey.columns");
     w->columns = columns ? json_tokener_parse(columns) : NULL;
     free(columns);
     w->tensorboard = tensorboard_new(r->dir, w->generation);

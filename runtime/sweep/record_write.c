@@ -57,11 +57,14 @@ static const char *const sql[STATEMENT_COUNT] = {
 
 static int read_options(struct writer *w, bool *sync_full)
 {
-    char *goal = record_db_meta(w->db, "covey.goal");
-    char *sync = record_db_meta(w->db, "covey.sync");
-    char *generation = record_db_meta(w->db, "covey.generation");
-    bool ok = goal && sync && generation;
-    if (ok) {
+    char *goal = NULL, *sync = NULL, *generation = NULL;
+    int rc = record_db_meta(w->db, "covey.goal", &goal);
+    if (rc == SQLITE_OK)
+        rc = record_db_meta(w->db, "covey.sync", &sync);
+    if (rc == SQLITE_OK)
+        rc = record_db_meta(w->db, "covey.generation", &generation);
+    bool found = goal && sync && generation;
+    if (found) {
         w->maximize = strcmp(goal, "maximize") == 0;
         *sync_full = strcmp(sync, "full") == 0;
         w->generation = (uint32_t)strtoul(generation, NULL, 10);
@@ -69,7 +72,7 @@ static int read_options(struct writer *w, bool *sync_full)
     free(goal);
     free(sync);
     free(generation);
-    return ok ? SQLITE_OK : SQLITE_MISMATCH;
+    return rc == SQLITE_OK && !found ? SQLITE_MISMATCH : rc;
 }
 
 int writer_open(struct record *r)

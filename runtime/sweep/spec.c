@@ -393,6 +393,7 @@ static bool set_value(struct spec_reader *r, const char *key, const struct yaml_
 
 bool spec_set(struct spec *spec, const char *key, const char *value, char *why, size_t why_size)
 {
+    char said[256];
     struct yaml_doc doc;
     struct text set = TEXT_NONE;
     struct spec_reader r = {.spec = spec, .why = why, .why_size = why_size};
@@ -403,8 +404,8 @@ bool spec_set(struct spec *spec, const char *key, const char *value, char *why, 
         key += 6;
     if (!r.set)
         snprintf(why, why_size, "--set %s: out of memory", key);
-    else if (!yaml_doc_read(&doc, r.set, value, strlen(value), SPEC_NODES_MAX, why, why_size))
-        snprintf(why, why_size, "--set %.200s: the value cannot be read", r.set);
+    else if (!yaml_doc_read(&doc, "value", value, strlen(value), SPEC_NODES_MAX, said, sizeof said))
+        snprintf(why, why_size, "--set %.200s: the value cannot be read: %s", r.set, said);
     else {
         ok = set_value(&r, key, doc.root);
         yaml_doc_fini(&doc);

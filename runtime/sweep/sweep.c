@@ -410,10 +410,16 @@ covey_status sweep_follow(covey_sweep *s, void (*on_event)(const struct record_e
     return play_from(s, s->played + 1);
 }
 
+static covey_status get(covey_sweep *s, const char *key, char **out)
+{
+    return record_get(s->record, key, out) ? COVEY_OK
+        : sweep_fail(COVEY_ENOMEM, "%s: the record cannot be read; memory may be short", s->dir);
+}
+
 static covey_status restore_sets(covey_sweep *s, struct text *sets)
 {
-    char *old = record_meta(s->record, "sets"), *save = NULL;
-    covey_status status = COVEY_OK;
+    char *old = NULL, *save = NULL;
+    covey_status status = get(s, "sets", &old);
     for (char *line = old ? strtok_r(old, "\n", &save) : NULL; line && status == COVEY_OK;
          line = strtok_r(NULL, "\n", &save))
         status = set_line(s, line, sets);
@@ -441,10 +447,15 @@ static covey_status restore(covey_sweep *s)
 {
     char why[4096];
     struct text sets = TEXT_NONE;
-    char *text = record_meta(s->record, "spec"), *file = record_meta(s->record, "spec_file");
-    char *seed = record_meta(s->record, "seed"), *task = record_meta(s->record, "task");
-    covey_status status = COVEY_OK;
-    if (!text || !file || !seed)
+    char *text = NULL, *file = NULL, *seed = NULL, *task = NULL;
+    covey_status status = get(s, "spec", &text);
+    if (status == COVEY_OK)
+        status = get(s, "spec_file", &file);
+    if (status == COVEY_OK)
+        status = get(s, "seed", &seed);
+    if (status == COVEY_OK)
+        status = get(s, "task", &task);
+    if (status == COVEY_OK && (!text || !file || !seed))
         status = sweep_fail(COVEY_EINVAL, "%s: the record is damaged: it does not say what it was made from", s->dir);
     if (status == COVEY_OK && !(s->spec = spec_read(file, text, strlen(text), NULL, NULL, why, sizeof why)))
         status = sweep_fail(COVEY_EINVAL, "%s", why);
