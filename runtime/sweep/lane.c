@@ -114,8 +114,12 @@ bool lane_tabulate(struct lane *lane)
     uint32_t cells = (uint32_t)param_count(axis->param);
     lane->mass = calloc((size_t)(cells + 1) * (2 * cells - 1), sizeof *lane->mass);
     lane->row_sigma = calloc(cells + 1, sizeof *lane->row_sigma);
-    if (lane->mass == NULL || lane->row_sigma == NULL)
+    lane->prior_mass = malloc(cells * sizeof *lane->prior_mass);
+    if (lane->mass == NULL || lane->row_sigma == NULL || lane->prior_mass == NULL)
         return false;
+    double step = 1 / (cells * axis->prior_sigma);
+    for (uint32_t i = 0; i < cells; i++)
+        lane->prior_mass[i] = (float)log_mass((i - 0.5 * cells) * step, (i + 1 - 0.5 * cells) * step);
     lane->cells = cells;
     return true;
 }
@@ -160,6 +164,7 @@ void lane_fini(struct lane *lane)
     free(lane->sorted);
     free(lane->mass);
     free(lane->row_sigma);
+    free(lane->prior_mass);
     *lane = (struct lane){0};
 }
 

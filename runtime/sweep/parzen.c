@@ -341,8 +341,8 @@ static void add_raster(struct parzen *p, uint32_t lane, double x, float times)
     }
 }
 
-/* The same from the lane's table.  The prior is not in it, and what fills up the last
- * vector counts for nothing. */
+/* The same from the lane's table, where the prior is apart.  What fills up the last vector
+ * counts for nothing. */
 static void add_tabled(struct parzen *p, uint32_t lane, double x, float times)
 {
     const struct lane *l = p->lane[lane];
@@ -350,10 +350,7 @@ static void add_tabled(struct parzen *p, uint32_t lane, double x, float times)
     const int32_t *offset = p->offset + first;
     uint32_t cell = (uint32_t)(axis_coordinate(&l->axis, x) * l->cells), prior = p->kernels - 1;
     const float *mass = l->mass + (cell < l->cells ? cell : l->cells - 1);
-    double left, right, inverse = p->inverse[first + prior];
-    axis_cell(&l->axis, x, &left, &right);
-    float prior_mass = (float)log_mass((left - 0.5) * inverse, (right - 0.5) * inverse);
-    float prior_after = p->term[prior] + times * prior_mass;
+    float prior_after = p->term[prior] + times * l->prior_mass[mass - l->mass];
     for (uint32_t k = 0; k < p->kernels; k += VECTOR) {
         vector found = {mass[offset[k]], mass[offset[k + 1]], mass[offset[k + 2]], mass[offset[k + 3]]};
         *(vector *)(p->term + k) += times * found;

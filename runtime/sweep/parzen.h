@@ -47,6 +47,7 @@ struct lane {
     uint32_t cells;
     float *mass;                /* owned: cells + 1 rows of 2 * cells - 1 logarithms */
     double *row_sigma;          /* owned: of the row; 0: it is not filled in */
+    float *prior_mass;          /* owned: what the prior gives to each cell */
 };
 
 /* Of a lane whose axis is set: once, before its first trial.  False: out of memory. */
