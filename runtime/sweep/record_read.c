@@ -168,8 +168,8 @@ int record_read_events(sqlite3 *db, uint64_t from,
         rc = lanes_merge(open, from, fn, arg);
     for (size_t i = 0; i < LANES; i++)
         sqlite3_finalize(open[i].stmt);
-    database_run(db, "COMMIT");
-    return rc;
+    int ended = database_run(db, "COMMIT");    /* else the next one cannot begin */
+    return rc == SQLITE_OK ? ended : rc;
 }
 
 static int told(struct record *r, int rc, char *why, size_t why_size)
