@@ -192,7 +192,10 @@ FUZZ_BIN := $(FUZZ:%=$(OUT)/fuzz_%)
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
-all: $(COMMAND) $(SHARED) $(STATIC) $(SWEEP_SHARED) $(SWEEP_STATIC) examples ## build the command, the libraries, the examples
+all: $(COMMAND) libraries examples ## build the command, the libraries, the examples
+
+.PHONY: libraries
+libraries: $(SHARED) $(STATIC) $(SWEEP_SHARED) $(SWEEP_STATIC)
 
 examples: $(EXAMPLE_BIN)
 

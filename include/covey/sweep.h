@@ -256,10 +256,13 @@ covey_status covey_trial_report_json(covey_trial *trial, const char *report);
  *
  * COVEY_OK          go on
  * COVEY_ECANCELLED  the trial is to end
+ * COVEY_EINVAL      no report, or one of 64 KiB and more
  * COVEY_ENOCLUSTER  no sweep started this program
  * COVEY_EPROTO      the report was refused; covey_report_error() says why
  * COVEY_ECLOSED     the sweep is not there any more
- * COVEY_ETIMEOUT    it has not answered */
+ * COVEY_ETIMEOUT    it has not answered
+ * COVEY_ESYSTEM     no socket
+ * COVEY_ENOMEM      out of memory */
 covey_status covey_report(const char *report);
 /* What the last report of this thread met, in words; "" if it was taken. */
 const char *covey_report_error(void);

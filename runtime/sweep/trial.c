@@ -48,8 +48,10 @@ covey_status trial_find(const char *name)
         return sweep_fail(COVEY_EUNKNOWN, "the trial \"%s\" is in another program: this one has no COVEY_TRIAL; run "
                           "the sweep from the program that has it", name);
     const char *near = nearest_word(name, names);
-    return sweep_fail(COVEY_EUNKNOWN, "this program has no COVEY_TRIAL \"%s\"; %s %s%s", name,
-                      near ? "did you mean" : "it has", near ? near : names[0], near ? "?" : count > 1 ? " and more" : "");
+    if (near)
+        return sweep_fail(COVEY_EUNKNOWN, "this program has no COVEY_TRIAL \"%s\"; did you mean %s?", name, near);
+    return sweep_fail(COVEY_EUNKNOWN, "this program has no COVEY_TRIAL \"%s\"; it has %s%s", name, names[0],
+                      count > 1 ? " and others" : "");
 }
 
 /* ---- its life ---------------------------------------------------------------------- */

@@ -553,7 +553,8 @@ static void check_opts(covey *c)
     char path[PATH_BYTES], params[2][256];
     snprintf(path, sizeof path, "%s", in_root("opts.yaml"));
     FILE *f = fopen(path, "w");
-    if (!f || fputs("name: from/file\nmethod: random\nparameters: {x: {min: 0.0, max: 1.0}}\ncovey: {seed: 5}\n", f) < 0)
+    if (!f || fputs("name: from/file\nmethod: random\nparameters: {x: {min: 0.0, max: 1.0}}\n"
+                    "covey: {seed: 5}\n", f) < 0)
         exit(2);
     fclose(f);
     for (int i = 0; i < 3; i++) {

@@ -74,7 +74,8 @@ static void test_spec(void **state)
     spec = read_text(long_text, why, sizeof why);
     for (uint64_t n = 1; n <= 20; n++) {
         malloc_fail(n, 1);
-        bool ok = spec_set(spec, "run_cap", "7", why, sizeof why) && spec_set(spec, "resources.disk", "2", why, sizeof why);
+        bool ok = spec_set(spec, "run_cap", "7", why, sizeof why) &&
+                  spec_set(spec, "resources.disk", "2", why, sizeof why);
         malloc_fail(0, 0);
         assert_true(ok || strstr(why, "memory"));
     }
@@ -225,7 +226,8 @@ static void check_known(covey_status status)
 {
     bool fine = status == COVEY_OK || status == COVEY_EAGAIN || status == COVEY_ECLOSED;
     if (!fine && !strstr(covey_sweep_error(), "memory"))
-        fail_msg("allocation %llu: %s: %s", (unsigned long long)now_failing, covey_strerror(status), covey_sweep_error());
+        fail_msg("allocation %llu: %s: %s", (unsigned long long)now_failing, covey_strerror(status),
+                 covey_sweep_error());
 }
 
 /* Trials of the sweep in turn; each that is told to end does.  False: memory ran out. */
