@@ -137,8 +137,8 @@ while :; do sleep 0.05; done
 TRIAL
 chmod +x deaf.sh
 sed 's/wait.sh/deaf.sh/; s/grace: 5s/grace: 100s/' wait.yaml >deaf.yaml
-in_terminal "$covey" sweep run deaf.yaml --dir deaf <<'STEPS'
-want 2 running
+in_terminal "$covey" sweep run deaf.yaml --dir deaf --count 1 <<'STEPS'
+want best: loss 1
 send \c
 want stopping
 want q again kills it
@@ -146,7 +146,7 @@ send \c
 end 130
 STEPS
 t 'Ctrl-C twice' status_is 0
-t 'and its trials run again' shown deaf waiting 2
+t 'and its trial runs again' shown deaf waiting 1
 
 # In the background
 run "$covey" sweep run wait.yaml --dir behind --detach
