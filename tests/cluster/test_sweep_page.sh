@@ -110,8 +110,8 @@ add_probe() # FROM TO
   document.getElementById("clear").click();
   await settle();
   /* A brush over the lower half of the first axis. */
-  const overlay = document.querySelector('[data-axis="p0"] .overlay').getBoundingClientRect();
-  const move = (type, y) => (type === "mousedown" ? document.querySelector('[data-axis="p0"] .overlay') : window).dispatchEvent(
+  const axis = document.querySelector('[data-axis="p0"] .overlay'), overlay = axis.getBoundingClientRect();
+  const move = (type, y) => (type === "mousedown" ? axis : window).dispatchEvent(
     new MouseEvent(type, { bubbles: true, view: window, clientX: overlay.left + 14, clientY: y }));
   move("mousedown", overlay.top + overlay.height / 2);
   move("mousemove", overlay.top + overlay.height - 1);
@@ -119,11 +119,14 @@ add_probe() # FROM TO
   await settle();
   const below = x => trials.filter(t => t.x[0] < x).length, middle = Math.sqrt(0.001);
   const chosen = Number(document.querySelector("#table tbody").dataset.rows);
+  const curves = Number(layer("curves", "lines").dataset.drawn);
+  const lines = Number(layer("parallel", "chosen").dataset.drawn);
   say("brush", chosen > 0 && chosen >= below(middle * 0.9) && chosen <= below(middle * 1.1) &&
-    Number(layer("curves", "lines").dataset.drawn) <= chosen && layer("parallel", "chosen").dataset.drawn === String(chosen));
-  say("brushed", [chosen, below(middle), layer("curves", "lines").dataset.drawn, layer("parallel", "chosen").dataset.drawn]);
+    curves <= chosen && lines === chosen);
+  say("brushed", [chosen, below(middle), curves, lines]);
   /* A pointer on the best curve's best point. */
-  const svg = document.querySelector("#curves svg"), point = document.querySelector("#curves .best-dot").getBoundingClientRect();
+  const svg = document.querySelector("#curves svg");
+  const point = document.querySelector("#curves .best-dot").getBoundingClientRect();
   document.getElementById("clear").click();
   svg.dispatchEvent(new PointerEvent("pointermove", { clientX: point.left + 5, clientY: point.top + 5 }));
   say("tip", document.getElementById("tip").textContent.startsWith("Trial "));

@@ -77,7 +77,8 @@ static bool report(covey_sweep *s, uint32_t trial, int64_t step, const char *val
 {
     char line[256];
     struct sweep_answer answer;
-    snprintf(line, sizeof line, "{\"step\": %lld, \"</script><script>alert(1)</script><!-- & \\u2028\\u2029 \\\"'\\\\ ]]> \\u00e9\": %s}",
+    snprintf(line, sizeof line,
+             "{\"step\": %lld, \"</script><script>alert(1)</script><!-- & \\u2028\\u2029 \\\"'\\\\ ]]> \\u00e9\": %s}",
              (long long)step, value);
     sweep_report(s, trial, step, line, strlen(line), &answer);
     if (answer.refused)
@@ -154,6 +155,12 @@ static json_object *get(json_object *json, const char *key)
 }
 static const char *get_text(json_object *json, const char *key) { return json_object_get_string(get(json, key)); }
 static json_object *at(json_object *list, size_t i) { return json_object_array_get_idx(list, i); }
+
+static const char *state_of(json_object *json, size_t trial)
+{
+    int state = json_object_get_int(at(at(get(json, "trials"), trial), 1));
+    return json_object_get_string(at(get(json, "states"), (size_t)state));
+}
 
 /* ---- tests ------------------------------------------------------------------------------- */
 
@@ -278,8 +285,7 @@ static void test_early(void **state)
     data = data_of(text);
     json = parse(data);
     assert_true(json_object_get_boolean(get(json, "running")));
-    json_object *row = at(get(json, "trials"), 0);
-    assert_string_equal(json_object_get_string(at(get(json, "states"), (size_t)json_object_get_int(at(row, 1)))), "running");
+    assert_string_equal(state_of(json, 0), "running");
     json_object_put(json);
     free(data);
     free(text);
@@ -289,8 +295,7 @@ static void test_early(void **state)
     data = data_of(text);
     json = parse(data);
     assert_false(json_object_get_boolean(get(json, "running")));
-    row = at(get(json, "trials"), 0);
-    assert_string_equal(json_object_get_string(at(get(json, "states"), (size_t)json_object_get_int(at(row, 1)))), "unfinished");
+    assert_string_equal(state_of(json, 0), "unfinished");
     json_object_put(json);
     free(data);
     free(text);

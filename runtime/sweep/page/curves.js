@@ -70,16 +70,19 @@ function nearest(list, paths, px, py) {
 function drawCurves() {
   const section = byId("curves"), extent = curveExtent();
   /* Where most were stopped in the first tenth, a linear axis would be empty but for that. */
-  curveView.logX = extent.most >= 9 && trials.filter(t => t.step > 0 && t.step <= extent.most / 8).length > trials.length / 2;
+  const short = trials.filter(t => t.step > 0 && t.step <= extent.most / 8).length;
+  curveView.logX = extent.most >= 9 && short > trials.length / 2;
   const narrow = valueDomain(extent.values, false), wide = valueDomain(extent.values, true);
   /* Of many brackets they hide each other. */
   const showsCuts = DATA.rungs.length <= 2 * new Set(DATA.rungs.map(r => r[2])).size + 6;
   const withCurve = trials.filter(t => t.curve.length > 0);
   if (withCurve.length === 0) {
-    section.querySelector(".plot").replaceChildren(el("p", { class: "empty" }, "No trial has reported the metric yet."));
+    section.querySelector(".plot").replaceChildren(el("p", { class: "empty" },
+      "No trial has reported the metric yet."));
     return;
   }
-  const plot = new Plot(section, `Learning curves of ${withCurve.length} trials: ${METRIC} by step`, ["lines", "marks"]);
+  const plot = new Plot(section, `Learning curves of ${withCurve.length} trials: ${METRIC} by step`,
+    ["lines", "marks"]);
   const margin = { top: 30, right: 14, bottom: 38, left: 58 };
   let paths = [], x, y, box, words = "";
   /* Those in the foreground last: running and complete ones over stopped ones. */
@@ -126,16 +129,20 @@ function drawCurves() {
       .call(axisOf(d3.axisLeft, y, curveView.logY, 6).tickSize(-(width - margin.left - margin.right)).tickFormat(""));
     g.append("g").attr("class", "axis").attr("transform", `translate(0,${plot.height - margin.bottom})`)
       .call(axisOf(d3.axisBottom, x, curveView.logX, ticks));
-    g.append("g").attr("class", "axis").attr("transform", `translate(${margin.left},0)`).call(axisOf(d3.axisLeft, y, curveView.logY, 6));
-    g.append("text").attr("class", "axis-title").attr("x", width - margin.right).attr("y", plot.height - 4).attr("text-anchor", "end").text("step");
+    g.append("g").attr("class", "axis").attr("transform", `translate(${margin.left},0)`)
+      .call(axisOf(d3.axisLeft, y, curveView.logY, 6));
+    g.append("text").attr("class", "axis-title").attr("x", width - margin.right).attr("y", plot.height - 4)
+      .attr("text-anchor", "end").text("step");
     g.append("text").attr("class", "axis-title").attr("x", 4).attr("y", 10).text(METRIC);
     rungMarks(g);
     if (best && paths[best.i].length > 0) {
       const at = [x(best.bestStep), y(best.best)];
       g.append("circle").attr("class", "best-dot").attr("r", 5).attr("cx", at[0]).attr("cy", at[1]);
       const right = at[0] > width - 150;
-      g.append("text").attr("class", "best-label").attr("x", at[0] + (right ? -9 : 9)).attr("text-anchor", right ? "end" : "start")
-        .attr("y", at[1] > plot.height - margin.bottom - 24 ? at[1] - 9 : at[1] + 16).text(`best ${number(best.best)}`);
+      g.append("text").attr("class", "best-label").attr("x", at[0] + (right ? -9 : 9))
+        .attr("text-anchor", right ? "end" : "start")
+        .attr("y", at[1] > plot.height - margin.bottom - 24 ? at[1] - 9 : at[1] + 16)
+          .text(`best ${number(best.best)}`);
     }
   }
   /* Where trials are judged, and the value that would be let on now. */
@@ -143,16 +150,19 @@ function drawCurves() {
     const steps = [...new Set(DATA.rungs.map(r => r[2]))].filter(s => s < extent.most && s >= x.domain()[0]);
     if (steps.length > 40) return;
     for (const step of steps)
-      g.append("line").attr("class", "rung-line").attr("x1", x(step)).attr("x2", x(step)).attr("y1", margin.top).attr("y2", plot.height - margin.bottom);
+      g.append("line").attr("class", "rung-line").attr("x1", x(step)).attr("x2", x(step))
+        .attr("y1", margin.top).attr("y2", plot.height - margin.bottom);
     for (const [, , step, , reached, , cut] of showsCuts ? DATA.rungs : [])
       if (reached > 0 && cut !== null && step < extent.most && cut >= d3.min(y.domain()) && cut <= d3.max(y.domain()))
-        g.append("line").attr("class", "rung-cut").attr("x1", x(step) - 6).attr("x2", x(step) + 6).attr("y1", y(cut)).attr("y2", y(cut));
+        g.append("line").attr("class", "rung-cut").attr("x1", x(step) - 6).attr("x2", x(step) + 6)
+          .attr("y1", y(cut)).attr("y2", y(cut));
   }
   function draw(width) {
     plot.size(width, width < 500 ? 280 : 420);
     const { domain, clipped } = curveView.all ? wide : narrow;
     const [left, right, bottom] = [margin.left, width - margin.right, plot.height - margin.bottom];
-    x = (curveView.logX ? d3.scaleLog() : d3.scaleLinear()).domain([curveView.logX ? 1 : Math.min(1, extent.most - 1), extent.most]).range([left + 6, right]);
+    x = (curveView.logX ? d3.scaleLog() : d3.scaleLinear())
+      .domain([curveView.logX ? 1 : Math.min(1, extent.most - 1), extent.most]).range([left + 6, right]);
     y = (curveView.logY ? d3.scaleLog() : d3.scaleLinear()).domain(domain).range([bottom, margin.top]);
     if (!curveView.logY) y.nice(6);
     box = { x: left, y: margin.top - 3, width: right - left + 3, height: bottom - margin.top + 6 };
@@ -160,9 +170,13 @@ function drawCurves() {
     for (const t of withCurve) paths[t.i] = curvePath(t, x, y);
     axes(width);
     const notes = [];
-    if (clipped > 0) notes.push(`${count(clipped)} points lie far on the worse side and are cut off; "All values" shows them.`);
-    if (DATA.thinned > 0) notes.push(`${count(DATA.thinned)} trials have more reports than the ${count(DATA.points_max)} points drawn of each: every 2nd, 4th … and the last one are kept.`);
-    if (DATA.rungs.length > 0) notes.push("Dotted lines are rungs, where trials are judged" + (showsCuts ? "; a short bar is the value that is let on now." : "."));
+    if (clipped > 0)
+      notes.push(`${count(clipped)} points lie far on the worse side and are cut off; "All values" shows them.`);
+    if (DATA.thinned > 0)
+      notes.push(`${count(DATA.thinned)} trials have more reports than the ${count(DATA.points_max)} points ` +
+        "drawn of each: every 2nd, 4th … and the last one are kept.");
+    if (DATA.rungs.length > 0) notes.push("Dotted lines are rungs, where trials are judged"
+      + (showsCuts ? "; a short bar is the value that is let on now." : "."));
     words = notes.join(" ");
     lines();
     marks();
@@ -170,14 +184,16 @@ function drawCurves() {
   const redraw = () => draw(plot.width);
   const controls = section.querySelector(".controls");
   controls.replaceChildren();
-  const smooth = el("input", { type: "range", min: "0", max: "0.95", step: "0.05", value: "0", "aria-label": "Smoothing",
+  const smooth = el("input", { type: "range", min: "0", max: "0.95", step: "0.05", value: "0",
+    "aria-label": "Smoothing",
     oninput(event) { curveView.smooth = Number(event.target.value); redraw(); } });
   controls.append(el("label", null, "smooth", smooth));
   if (narrow.clipped > 0)
     controls.append(toggle("All values", false, on => { curveView.all = on; redraw(); }, "Also those far out"));
   controls.append(toggle("log step", curveView.logX, on => { curveView.logX = on; redraw(); }));
   if (extent.positive)
-    controls.append(toggle(`log ${METRIC.length > 16 ? "value" : METRIC}`, false, on => { curveView.logY = on; redraw(); }));
+    controls.append(toggle(`log ${METRIC.length > 16 ? "value" : METRIC}`, false,
+      on => { curveView.logY = on; redraw(); }));
   watchWidth(plot.host, draw);
   onHover(plot, (px, py) => px < margin.left - 8 ? null : nearest(withCurve.filter(isActive), paths, px, py));
   events.on("select.curves", lines);

@@ -4,10 +4,12 @@ function drawHistory() {
   const section = byId("history");
   const points = trials.filter(t => t.best !== null);
   if (points.length === 0) {
-    section.querySelector(".plot").replaceChildren(el("p", { class: "empty" }, "No trial has reported the metric yet."));
+    section.querySelector(".plot").replaceChildren(el("p", { class: "empty" },
+      "No trial has reported the metric yet."));
     return;
   }
-  const plot = new Plot(section, `${METRIC} of ${points.length} trials in the order of their starts`, ["dots", "marks"]);
+  const plot = new Plot(section, `${METRIC} of ${points.length} trials in the order of their starts`,
+    ["dots", "marks"]);
   const margin = { top: 30, right: 14, bottom: 38, left: 58 };
   const view = { log: false, all: false };
   const values = points.map(t => t.best), positive = values.every(v => v > 0);
@@ -69,20 +71,28 @@ function drawHistory() {
     box = { x: left, y: margin.top - 4, width: right - left, height: bottom - margin.top + 8 };
     const g = plot.svg;
     g.selectAll("*").remove();
-    g.append("g").attr("class", "grid").attr("transform", `translate(${left},0)`).call(axisOf(d3.axisLeft, y, view.log, 5).tickSize(left - right).tickFormat(""));
-    g.append("g").attr("class", "axis").attr("transform", `translate(0,${bottom})`).call(axisOf(d3.axisBottom, x, false, Math.max(3, Math.min(9, width / 80))));
-    g.append("g").attr("class", "axis").attr("transform", `translate(${left},0)`).call(axisOf(d3.axisLeft, y, view.log, 5));
-    g.append("text").attr("class", "axis-title").attr("x", right).attr("y", plot.height - 4).attr("text-anchor", "end").text("trial");
+    g.append("g").attr("class", "grid").attr("transform", `translate(${left},0)`)
+      .call(axisOf(d3.axisLeft, y, view.log, 5).tickSize(left - right).tickFormat(""));
+    g.append("g").attr("class", "axis").attr("transform", `translate(0,${bottom})`)
+      .call(axisOf(d3.axisBottom, x, false, Math.max(3, Math.min(9, width / 80))));
+    g.append("g").attr("class", "axis").attr("transform", `translate(${left},0)`)
+      .call(axisOf(d3.axisLeft, y, view.log, 5));
+    g.append("text").attr("class", "axis-title").attr("x", right).attr("y", plot.height - 4)
+      .attr("text-anchor", "end").text("trial");
     g.append("text").attr("class", "axis-title").attr("x", 4).attr("y", 10).text(`best ${METRIC} of each`);
     g.append("path").attr("class", "best-line").attr("d", bestLine());
     dots();
     marks();
-    section.querySelector(".note").textContent = "The line is the best so far." + (points.some(t => t.fate === "failed") ? " A cross is a trial that failed." : "") + (clipped > 0 ? ` ${count(clipped)} trials lie far on the worse side and are cut off.` : "");
+    section.querySelector(".note").textContent = "The line is the best so far."
+      + (points.some(t => t.fate === "failed") ? " A cross is a trial that failed." : "")
+      + (clipped > 0 ? ` ${count(clipped)} trials lie far on the worse side and are cut off.` : "");
   }
   const redraw = () => draw(plot.width), controls = section.querySelector(".controls");
   controls.replaceChildren();
-  if (valueDomain(values, false).clipped > 0) controls.append(toggle("All values", false, on => { view.all = on; redraw(); }));
-  if (positive) controls.append(toggle(`log ${METRIC.length > 16 ? "value" : METRIC}`, false, on => { view.log = on; redraw(); }));
+  if (valueDomain(values, false).clipped > 0) controls.append(toggle("All values", false,
+    on => { view.all = on; redraw(); }));
+  if (positive) controls.append(toggle(`log ${METRIC.length > 16 ? "value" : METRIC}`, false,
+    on => { view.log = on; redraw(); }));
   watchWidth(plot.host, draw);
   onHover(plot, (px, py) => {
     let found = null, least = 16;

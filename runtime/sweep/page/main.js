@@ -14,7 +14,8 @@ addEventListener("beforeprint", () => { document.documentElement.dataset.theme =
 addEventListener("afterprint", () => { document.documentElement.dataset.theme = themeNow(); });
 
 setTheme(themeNow());
-const sections = { state: drawHead, tiles: drawTiles, filterbar: drawFilterBar, curves: drawCurves, best: drawBest, parallel: drawParallel,
+const sections = { state: drawHead, tiles: drawTiles, filterbar: drawFilterBar, curves: drawCurves,
+  best: drawBest, parallel: drawParallel,
   importance: drawImportance, history: drawHistory, timeline: drawTimeline, rungs: drawRungs, table: drawTable };
 const failed = [];
 for (const [id, draw] of Object.entries(sections)) {
@@ -32,6 +33,7 @@ byId("theme").addEventListener("click", () => {
 });
 addEventListener("keydown", event => {
   if (event.key === "Escape") { setPinned(null); setHover(null); hideTip(); }
-  if (event.key === "/" && !/INPUT|TEXTAREA/.test(event.target.tagName)) { event.preventDefault(); byId("query").focus(); }
+  if (event.key === "/" && !/INPUT|TEXTAREA/.test(event.target.tagName)) { event.preventDefault();
+    byId("query").focus(); }
 });
 document.documentElement.dataset.drawn = failed.length ? failed.join(" ") : "all";

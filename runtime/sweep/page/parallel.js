@@ -21,8 +21,10 @@ function parallelScale(axis, top, bottom) {
     if (axis.p.numeric) order.sort((a, b) => axis.p.choices[a] - axis.p.choices[b]);
     return d3.scalePoint().domain(order).range([bottom, top]).padding(0.3);
   }
-  const domain = axis.metric ? axis.domain : axis.p.low === axis.p.high ? [axis.p.low - 1, axis.p.high + 1] : [axis.p.low, axis.p.high];
-  return (axis.log && domain[0] > 0 ? d3.scaleLog() : d3.scaleLinear()).domain(domain).range([bottom, top]).clamp(true);
+  const domain = axis.metric ? axis.domain : axis.p.low === axis.p.high ? [axis.p.low - 1, axis.p.high + 1]
+    : [axis.p.low, axis.p.high];
+  return (axis.log && domain[0] > 0 ? d3.scaleLog() : d3.scaleLinear()).domain(domain).range([bottom, top])
+    .clamp(true);
 }
 
 const cut = (text, most) => text.length > most ? text.slice(0, most - 1) + "…" : text;
@@ -34,10 +36,13 @@ function drawParallel() {
   const section = byId("parallel"), axes = parallelAxes();
   const drawable = ranked.slice().reverse();    /* the best on top */
   if (axes.length < 2 || trials.length === 0) {
-    section.querySelector(".plot").replaceChildren(el("p", { class: "empty" }, "There are no parameters to compare yet."));
+    section.querySelector(".plot").replaceChildren(el("p", { class: "empty" },
+      "There are no parameters to compare yet."));
     return;
   }
-  const plot = new Plot(section, `Parallel coordinates of ${trials.length} trials over ${axes.map(a => a.name).join(", ")}`, ["all", "chosen", "marks"]);
+  const plot = new Plot(section,
+    `Parallel coordinates of ${trials.length} trials over ${axes.map(a => a.name).join(", ")}`,
+    ["all", "chosen", "marks"]);
   const margin = { top: 48, right: 60, bottom: 30, left: 60 };
   let paths = [], ramp, bottom;
 
@@ -79,7 +84,8 @@ function drawParallel() {
       return true;
     };
     const ofRank = t => t.best === null ? colours.failed : rampColour(t.goodness);
-    plot.drawAll(0, plot.context(0), filtered ? backdrop() : drawable.filter(isDrawn), filtered ? faint : one(ofRank));
+    plot.drawAll(0, plot.context(0), filtered ? backdrop() : drawable.filter(isDrawn), filtered ? faint
+      : one(ofRank));
     note();
     plot.drawAll(1, plot.context(1), filtered ? drawable.filter(isDrawn) : [], one(ofRank));
   }
@@ -92,7 +98,9 @@ function drawParallel() {
     return true;
   }
   function note() {
-    section.querySelector(".note").textContent = "Drag along an axis to choose a range; click beside it to let go. What is chosen is shown in every plot and in the table, the rest in grey." +
+    section.querySelector(".note")
+      .textContent = "Drag along an axis to choose a range; click beside it to let go. What is chosen is " +
+      "shown in every plot and in the table, the rest in grey." +
       (trials.some(t => t.best === null) ? " Dashed: trials without a value." : "") + thinNote();
   }
   function marks() {
@@ -116,9 +124,11 @@ function drawParallel() {
     if (!extent) { setBrush(axis.key, null); return; }
     const [top, end] = extent;
     if (axis.p && axis.p.choices) {
-      const chosen = axis.scale.domain().filter(c => axis.scale(c) >= top - JITTER / 2 && axis.scale(c) <= end + JITTER / 2);
+      const chosen = axis.scale.domain().filter(c => axis.scale(c) >= top - JITTER / 2 && axis.scale(c) <= end
+        + JITTER / 2);
       const set = new Set(chosen);
-      setBrush(axis.key, { text: `${cut(axis.name, 22)}: ${chosen.map(c => cut(axis.p.choices[c], 14)).join(", ") || "none"}`, test: t => set.has(axis.value(t)) });
+      const names = chosen.map(c => cut(axis.p.choices[c], 14)).join(", ");
+      setBrush(axis.key, { text: `${cut(axis.name, 22)}: ${names || "none"}`, test: t => set.has(axis.value(t)) });
       return;
     }
     /* At an end of the axis what lies beyond it counts, too. */
@@ -143,19 +153,25 @@ function drawParallel() {
     plot.svg.selectAll("*").remove();
     const room = Math.floor((width - margin.left - margin.right) / Math.max(1, axes.length - 1) / 7) - 1;
     for (const axis of axes) {
-      const g = plot.svg.append("g").attr("class", "axis parallel-axis").attr("data-axis", axis.key).attr("transform", `translate(${axis.x},0)`);
+      const g = plot.svg.append("g").attr("class", "axis parallel-axis").attr("data-axis", axis.key)
+        .attr("transform", `translate(${axis.x},0)`);
       if (axis.p && axis.p.choices) {
-        const labels = axis.scale.domain().length <= 24 ? axis.scale.domain() : axis.scale.domain().filter((c, k, all) => k % Math.ceil(all.length / 24) === 0);
-        g.call(d3.axisLeft(axis.scale).tickValues(labels).tickFormat(c => cut(axis.p.choices[c], Math.min(14, room))).tickSizeOuter(0));
+        const labels = axis.scale.domain().length <= 24 ? axis.scale.domain() : axis.scale.domain()
+          .filter((c, k, all) => k % Math.ceil(all.length / 24) === 0);
+        g.call(d3.axisLeft(axis.scale).tickValues(labels)
+          .tickFormat(c => cut(axis.p.choices[c], Math.min(14, room))).tickSizeOuter(0));
       } else {
         g.call(axisOf(d3.axisLeft, axis.scale, axis.log && axis.scale.domain()[0] > 0, 6));
       }
       g.append("text").attr("class", "name").attr("x", 0).attr("y", 14).attr("text-anchor", "middle")
-        .style("fill", axis.metric ? "var(--best)" : null).text(cutName(axis.name, Math.max(8, room - 1))).append("title").text(axis.name);
+        .style("fill", axis.metric ? "var(--best)" : null).text(cutName(axis.name, Math.max(8, room - 1)))
+          .append("title").text(axis.name);
       g.append("text").attr("x", 0).attr("y", 28).attr("text-anchor", "middle").style("fill", "var(--muted)")
-        .text(axis.metric ? (DATA.maximize ? "more is better" : "less is better") : axis.log ? "log" : axis.p.choices ? "" : axis.p.whole ? "integer" : "");
+        .text(axis.metric ? (DATA.maximize ? "more is better" : "less is better") : axis.log ? "log"
+          : axis.p.choices ? "" : axis.p.whole ? "integer" : "");
       if (axis.p && trials.some(t => t.x[axis.p.k] === null))
-        g.append("text").attr("x", 0).attr("y", bottom + 25).attr("text-anchor", "middle").style("fill", "var(--muted)").text("not used");
+        g.append("text").attr("x", 0).attr("y", bottom + 25).attr("text-anchor", "middle")
+          .style("fill", "var(--muted)").text("not used");
       addBrush(g, axis, margin.top);
     }
   }
@@ -177,7 +193,8 @@ function drawParallel() {
     for (const axis of axes) if (brushes.has(axis.key)) setBrush(axis.key, null);
   }
   ramp = el("span", { class: "ramp" });
-  section.querySelector(".controls").replaceChildren(el("span", { class: "muted" }, "worse"), ramp, el("span", { class: "muted" }, "better, by rank"));
+  section.querySelector(".controls").replaceChildren(el("span", { class: "muted" }, "worse"), ramp,
+    el("span", { class: "muted" }, "better, by rank"));
   watchWidth(plot.host, draw);
   onHover(plot, (px, py) => {
     let found = null, least = 10;

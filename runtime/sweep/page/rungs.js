@@ -14,16 +14,20 @@ function drawRungs() {
     return;
   }
   const most = d3.max(used, ([, rungs]) => d3.max(rungs, r => Math.max(r.reached, r.planned)));
-  body.replaceChildren(el("div", { class: "bracket-scroll", tabindex: "0", role: "region", "aria-labelledby": "rungs-h" },
+  body.replaceChildren(el("div", { class: "bracket-scroll", tabindex: "0", role: "region",
+    "aria-labelledby": "rungs-h" },
     ...used.map(([bracket, rungs]) => el("div", { class: "bracket", "data-rungs": rungs.length },
       brackets.size > 1 ? el("h3", null, `Bracket ${bracket}`) : null,
-      el("div", { class: "rung head" }, el("span", null, "step"), el("span", null, "reached → went on"), el("span", { class: "cut" }, `${cut(METRIC, 9)} ${DATA.maximize ? "≥" : "≤"}`)),
+      el("div", { class: "rung head" }, el("span", null, "step"), el("span", null, "reached → went on"),
+        el("span", { class: "cut" }, `${cut(METRIC, 9)} ${DATA.maximize ? "≥" : "≤"}`)),
       ...rungs.map(r => el("div", { class: "rung" },
         el("span", null, count(r.step)),
-        el("span", { class: "track", role: "img", "aria-label": `step ${r.step}: ${r.reached} reached it, ${r.passed} went on` },
+        el("span", { class: "track", role: "img",
+          "aria-label": `step ${r.step}: ${r.reached} reached it, ${r.passed} went on` },
           el("span", { class: "reached", style: `width: ${100 * r.reached / most}%` }),
           el("span", { class: "passed", style: `width: ${100 * r.passed / most}%` }),
-          el("span", { class: "text" }, `${count(r.reached)}${r.planned ? " of " + count(r.planned) : ""} → ${count(r.passed)}`)),
+          el("span", { class: "text" },
+            `${count(r.reached)}${r.planned ? " of " + count(r.planned) : ""} → ${count(r.passed)}`)),
         el("span", { class: "cut", title: r.cut === null ? "not known" : String(r.cut) }, number(r.cut))))))));
   section.querySelector(".note").textContent = "The value is that which would be let on now.";
 }

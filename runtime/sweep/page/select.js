@@ -47,18 +47,21 @@ function thin() {
   const list = ranked.filter(isActive), others = list.length - LINES_BEST, kept = LINES_MAX - LINES_BEST;
   list.forEach((t, k) => {
     const at = k - LINES_BEST;
-    drawn[t.i] = list.length <= LINES_MAX || at < 0 || Math.floor((at + 1) * kept / others) > Math.floor(at * kept / others) ? 1 : 0;
+    drawn[t.i] = list.length <= LINES_MAX || at < 0
+      || Math.floor((at + 1) * kept / others) > Math.floor(at * kept / others) ? 1 : 0;
   });
 }
 const isDrawn = t => drawn[t.i] === 1;
 /* Those that a brush or a search left out, some of them if they are many: drawn in grey behind. */
 const BACKDROP_MAX = 600;
 function backdrop() {
-  const left = trials.filter(t => !isActive(t) && !hiddenFates.has(t.fate)), every = Math.ceil(left.length / BACKDROP_MAX);
+  const left = trials.filter(t => !isActive(t) && !hiddenFates.has(t.fate)),
+    every = Math.ceil(left.length / BACKDROP_MAX);
   return left.filter((t, k) => k % every === 0);
 }
 const thinNote = () => activeCount <= LINES_MAX ? "" :
-  ` Of ${count(activeCount)} trials the best ${count(LINES_BEST)} and an even sample of ${count(LINES_MAX - LINES_BEST)} others are drawn; the pointer finds all.`;
+  ` Of ${count(activeCount)} trials the best ${count(LINES_BEST)} and an even sample of ` +
+  `${count(LINES_MAX - LINES_BEST)} others are drawn; the pointer finds all.`;
 
 /* ---- words: name<1e-3 opt=adam state=failed, and plain words ---- */
 
@@ -71,18 +74,21 @@ const columns = [
   { names: ["bracket"], of: t => t.bracket, text: t => String(t.bracket) },
   { names: ["seconds", "time"], of: t => t.ran / 1000, text: t => duration(t.ran) },
   ...params.map(p => ({ names: [p.name.toLowerCase(), p.name.toLowerCase().split(".").pop()],
-    of: t => t.x[p.k] === null ? null : p.choices ? (p.numeric ? Number(p.choices[t.x[p.k]]) : p.choices[t.x[p.k]]) : t.x[p.k],
+    of: t => t.x[p.k] === null ? null : p.choices ? (p.numeric ? Number(p.choices[t.x[p.k]])
+      : p.choices[t.x[p.k]]) : t.x[p.k],
     text: t => paramText(p, t.x[p.k]) })),
 ];
 function haystack(t) {
   if (t.words === undefined)
-    t.words = [t.number, t.state, t.why || "", ...params.map(p => `${p.name}=${paramText(p, t.x[p.k])}`)].join(" ").toLowerCase();
+    t.words = [t.number, t.state, t.why || "",
+      ...params.map(p => `${p.name}=${paramText(p, t.x[p.k])}`)].join(" ").toLowerCase();
   return t.words;
 }
 
 function compare(column, operator, wanted) {
   const x = Number(wanted), isNumber = wanted !== "" && isFinite(x);
-  const same = t => isNumber && typeof column.of(t) === "number" ? column.of(t) === x : column.text(t).toLowerCase() === wanted;
+  const same = t => isNumber && typeof column.of(t) === "number" ? column.of(t) === x : column.text(t)
+    .toLowerCase() === wanted;
   if (operator === "=") return same;
   if (operator === "!=") return t => !same(t);
   return t => {
@@ -106,9 +112,11 @@ function drawFilterBar() {
   const present = [...FATES, "other"].filter(fate => trials.some(t => t.fate === fate));
   for (const fate of present) {
     const n = trials.reduce((sum, t) => sum + (t.fate === fate), 0);
-    const button = el("button", { type: "button", "aria-pressed": "true", title: "Show or hide them; double click shows them alone",
+    const button = el("button", { type: "button", "aria-pressed": "true",
+      title: "Show or hide them; double click shows them alone",
       onclick() { hiddenFates.has(fate) ? hiddenFates.delete(fate) : hiddenFates.add(fate); selectAgain(); },
-      ondblclick() { hiddenFates.clear(); for (const f of present) if (f !== fate) hiddenFates.add(f); selectAgain(); },
+      ondblclick() { hiddenFates.clear(); for (const f of present) if (f !== fate) hiddenFates.add(f);
+        selectAgain(); },
     }, dot(fate), fate, el("span", { class: "muted" }, count(n)));
     events.on("select.legend-" + fate, () => button.setAttribute("aria-pressed", String(!hiddenFates.has(fate))));
     byId("legend").append(button);
@@ -131,8 +139,10 @@ function drawFilterBar() {
 }
 function drawSelection() {
   byId("chips").replaceChildren(...[...brushes].map(([key, b]) =>
-    el("button", { class: "chip", type: "button", title: "Take this brush away", onclick() { setBrush(key, null); } }, b.text + " ×")));
-  byId("count").textContent = isFiltered() ? `${count(activeCount)} of ${count(trials.length)} trials` : `${count(trials.length)} trials`;
+    el("button", { class: "chip", type: "button", title: "Take this brush away",
+      onclick() { setBrush(key, null); } }, b.text + " ×")));
+  byId("count").textContent = isFiltered() ? `${count(activeCount)} of ${count(trials.length)} trials`
+    : `${count(trials.length)} trials`;
   byId("count").dataset.count = activeCount;
   byId("clear").hidden = !isFiltered();
 }

@@ -1,7 +1,8 @@
 /* summary.js - the head of the page, the tiles, and the best configuration. */
 
 const SEARCHES = { grid: "grid search", random: "random search", sobol: "Sobol sequence", tpe: "TPE" };
-const SCHEDULERS = { none: "no early stopping", asha: "ASHA", asha_promotion: "ASHA (promotion)", hyperband: "HyperBand",
+const SCHEDULERS = { none: "no early stopping", asha: "ASHA", asha_promotion: "ASHA (promotion)",
+  hyperband: "HyperBand",
   median: "median stopping", pbt: "population based training", bands: "W&B's hyperband bands" };
 const fatesCount = {};
 DATA.states.forEach((state, i) => { fatesCount[fateOf(state)] = (fatesCount[fateOf(state)] || 0) + DATA.counts[i]; });
@@ -15,24 +16,29 @@ function drawHead() {
   if (DATA.began_ms) words.push("began " + date(DATA.began_ms));
   byId("subtitle").textContent = (DATA.description ? DATA.description + " · " : "") + words.join(" · ");
   const left = DATA.counts[DATA.states.indexOf("unfinished")];
-  const state = DATA.running ? ["running", "running"] : DATA.trial_count === 0 ? ["other", "not begun"] : left > 0 ? ["other", `${count(left)} unfinished`] : ["complete", "ended"];
+  const state = DATA.running ? ["running", "running"] : DATA.trial_count === 0 ? ["other", "not begun"]
+    : left > 0 ? ["other", `${count(left)} unfinished`] : ["complete", "ended"];
   const pill = byId("state");
   pill.textContent = state[1];
   pill.style.setProperty("--c", `var(--${state[0]})`);
   pill.classList.toggle("live", DATA.running);
-  pill.title = DATA.running ? "as of " + date(DATA.written_ms) : left > 0 ? "covey sweep resume goes on with them" : DATA.limit;
-  byId("written").textContent = `Written by covey on ${date(DATA.written_ms)}; covey sweep report ${DATA.dir} writes it anew.`;
+  pill.title = DATA.running ? "as of " + date(DATA.written_ms) : left > 0
+    ? "covey sweep resume goes on with them" : DATA.limit;
+  byId("written").textContent = `Written by covey on ${date(DATA.written_ms)}; ` +
+    `covey sweep report ${DATA.dir} writes it anew.`;
 }
 
 function tile(label, value, more, bar) {
-  return el("div", { class: "tile" }, el("div", { class: "label" }, label), el("div", { class: "value" }, ...[].concat(value)),
+  return el("div", { class: "tile" }, el("div", { class: "label" }, label),
+    el("div", { class: "value" }, ...[].concat(value)),
     bar || null, el("div", { class: "more" }, more || ""));
 }
 function fateBar() {
   const bar = el("div", { class: "bar", role: "img", "aria-label": "trials by fate" });
   for (const fate of [...FATES, "other"])
     if (fatesCount[fate])
-      bar.append(el("span", { style: `flex: ${fatesCount[fate]}; background: var(--${fate})`, title: `${fatesCount[fate]} ${fate}` }));
+      bar.append(el("span", { style: `flex: ${fatesCount[fate]}; background: var(--${fate})`,
+        title: `${fatesCount[fate]} ${fate}` }));
   return bar;
 }
 const share = (part, fate) => el("div", { class: "bar" },
@@ -42,7 +48,8 @@ function savedTile() {
   const { steps, longest, trials: n } = DATA.saving, full = longest * n;
   if (steps >= full) return tile("Steps", count(DATA.steps), "nothing was stopped early");
   return tile("Saved by early stopping", [percent(1 - steps / full), " ", el("small", null, "of the steps")],
-    `${count(steps)} steps instead of ${count(full)}, had all ${count(n)} run to step ${count(longest)}`, share(steps / full, "stopped"));
+    `${count(steps)} steps instead of ${count(full)}, had all ${count(n)} run to step ${count(longest)}`,
+      share(steps / full, "stopped"));
 }
 function bestTile() {
   if (!best) return tile(`Best ${METRIC}`, "–", "no trial has reported it yet");
@@ -59,7 +66,8 @@ function drawTiles() {
   byId("tiles").replaceChildren(bestTile(),
     tile("Trials", [count(DATA.trial_count), el("small", null, cap)], fates.join(", "), fateBar()),
     savedTile(),
-    tile("Compute", duration(DATA.ran_ms), `in ${duration(wall)} of wall time, ${Number(busy.toPrecision(2))} trials at once on average`));
+    tile("Compute", duration(DATA.ran_ms),
+      `in ${duration(wall)} of wall time, ${Number(busy.toPrecision(2))} trials at once on average`));
 }
 
 /* ---- the best configuration ---- */
@@ -108,12 +116,14 @@ function drawBest() {
   }
   const said = el("span", { class: "copied", role: "status" });
   body.replaceChildren(
-    el("div", { class: "config-scroll", tabindex: "0", role: "region", "aria-labelledby": "best-h" }, el("table", { class: "config" },
+    el("div", { class: "config-scroll", tabindex: "0", role: "region", "aria-labelledby": "best-h" },
+      el("table", { class: "config" },
       ...DATA.best.values.map(([name, value, constant]) => el("tr", { class: constant ? "constant" : null },
         el("th", { scope: "row" }, name), el("td", { class: "mono" }, value))))),
     el("div", { class: "copy" }, ...Object.keys(copies).map(kind =>
       el("button", { type: "button", onclick() { copy(copies[kind](DATA.best), said); } }, `Copy ${kind}`)), said),
-    el("p", { class: "note" }, `Trial ${best.number}: ${METRIC} `, el("b", null, number(best.best)), `, ${duration(best.ran)}. `,
+    el("p", { class: "note" }, `Trial ${best.number}: ${METRIC} `, el("b", null, number(best.best)),
+      `, ${duration(best.ran)}. `,
       el("span", { class: "mono" }, DATA.best.dir)),
     runnersUp() || "");
 }

@@ -8,14 +8,17 @@ function tableColumns() {
     { key: "number", name: "trial", of: t => t.number, text: t => String(t.number) },
     { key: "state", name: "state", of: t => t.state, left: true },
     { key: "best", name: METRIC, of: t => t.best, text: t => number(t.best), title: "its best value" },
-    { key: "bestStep", name: "at step", of: t => t.best === null ? null : t.bestStep, text: t => t.best === null ? "–" : count(t.bestStep) },
+    { key: "bestStep", name: "at step", of: t => t.best === null ? null : t.bestStep,
+      text: t => t.best === null ? "–" : count(t.bestStep) },
     { key: "step", name: "steps", of: t => t.step, text: t => count(t.step) },
     { key: "runs", name: "runs", of: t => t.runs, text: t => count(t.runs) },
     { key: "ran", name: "time", of: t => t.ran, text: t => duration(t.ran) },
     ...params.map(p => ({ key: "p" + p.k, name: p.name, text: t => paramText(p, t.x[p.k]),
-      of: t => t.x[p.k] === null ? null : p.choices ? (p.numeric ? Number(p.choices[t.x[p.k]]) : p.choices[t.x[p.k]]) : t.x[p.k] })),
+      of: t => t.x[p.k] === null ? null : p.choices ? (p.numeric ? Number(p.choices[t.x[p.k]])
+        : p.choices[t.x[p.k]]) : t.x[p.k] })),
   ];
-  if (trials.some(t => t.why)) list.push({ key: "why", name: "why it ended", of: t => t.why, text: t => t.why || "", left: true });
+  if (trials.some(t => t.why)) list.push({ key: "why", name: "why it ended", of: t => t.why, text: t => t.why
+    || "", left: true });
   return list;
 }
 
@@ -30,7 +33,8 @@ function sorted(list, column, down) {
 
 function csv(list, cols) {
   const quote = x => x === null ? "" : /[",\n\r]/.test(String(x)) ? `"${String(x).replace(/"/g, '""')}"` : String(x);
-  return [cols.map(c => quote(c.name)), ...list.map(t => cols.map(c => quote(c.of(t))))].map(row => row.join(",")).join("\n") + "\n";
+  return [cols.map(c => quote(c.name)), ...list.map(t => cols.map(c => quote(c.of(t))))].map(row =>
+    row.join(",")).join("\n") + "\n";
 }
 
 function drawTable() {
@@ -39,7 +43,8 @@ function drawTable() {
   let list = [];
   tableView.down = DATA.maximize;
   for (const column of cols) {
-    column.th = el("th", { scope: "col", class: column.left ? "left" : null }, el("button", { type: "button", title: column.title || `Sort by ${column.name}`, onclick() {
+    column.th = el("th", { scope: "col", class: column.left ? "left" : null },
+      el("button", { type: "button", title: column.title || `Sort by ${column.name}`, onclick() {
       tableView.down = tableView.key === column.key ? !tableView.down : column.key === "best" && DATA.maximize;
       tableView.key = column.key;
       tableView.page = 0;
@@ -47,7 +52,8 @@ function drawTable() {
     } }, column.name));
     head.append(column.th);
   }
-  section.querySelector(".scroll").replaceChildren(el("table", { class: "trials" }, el("caption", { class: "hidden" }, "Trials"), el("thead", null, head), body));
+  section.querySelector(".scroll").replaceChildren(el("table", { class: "trials" }, el("caption",
+    { class: "hidden" }, "Trials"), el("thead", null, head), body));
 
   function row(t) {
     const tr = el("tr", { "data-trial": t.number, onclick() { setPinned(pinned === t ? null : t); },
@@ -66,27 +72,32 @@ function drawTable() {
       tr.classList.toggle("best", t === best);
     }
   }
-  const step = (text, page, label, pages) => el("button", { type: "button", "aria-label": label, disabled: page < 0 || page >= pages || page === tableView.page,
+  const step = (text, page, label, pages) => el("button",
+    { type: "button", "aria-label": label, disabled: page < 0 || page >= pages || page === tableView.page,
     onclick() { tableView.page = page; update(); } }, text);
   function update() {
     const column = cols.find(c => c.key === tableView.key);
     list = sorted(trials.filter(isActive), column, tableView.down);
     const pages = Math.max(1, Math.ceil(list.length / ROWS));
     tableView.page = Math.min(tableView.page, pages - 1);
-    for (const c of cols) c.th.setAttribute("aria-sort", c !== column ? "none" : tableView.down ? "descending" : "ascending");
+    for (const c of cols) c.th.setAttribute("aria-sort", c !== column ? "none" : tableView.down ? "descending"
+      : "ascending");
     for (const c of cols) c.th.firstChild.textContent = c.name + (c !== column ? "" : tableView.down ? " ↓" : " ↑");
     const from = tableView.page * ROWS;
     body.replaceChildren(...list.slice(from, from + ROWS).map(row));
     body.dataset.rows = list.length;
     pager.replaceChildren(step("«", 0, "First page", pages), step("‹", tableView.page - 1, "Page before", pages),
-      el("span", { role: "status" }, list.length ? `${count(from + 1)}–${count(Math.min(from + ROWS, list.length))} of ${count(list.length)}` : "none"),
+      el("span", { role: "status" }, list.length
+        ? `${count(from + 1)}–${count(Math.min(from + ROWS, list.length))} of ${count(list.length)}` : "none"),
       step("›", tableView.page + 1, "Next page", pages), step("»", pages - 1, "Last page", pages),
-      DATA.trial_count > trials.length ? `The best ${count(trials.length)} of ${count(DATA.trial_count)} trials are on this page.` : "");
+      DATA.trial_count > trials.length
+        ? `The best ${count(trials.length)} of ${count(DATA.trial_count)} trials are on this page.` : "");
     mark();
   }
   const said = el("span", { class: "copied", role: "status" });
   section.querySelector(".controls").replaceChildren(said,
-    el("button", { type: "button", title: "The trials that are chosen, as CSV", onclick() { copy(csv(list, cols), said); } }, "Copy CSV"));
+    el("button", { type: "button", title: "The trials that are chosen, as CSV",
+      onclick() { copy(csv(list, cols), said); } }, "Copy CSV"));
   update();
   events.on("select.table", () => { tableView.page = 0; update(); });
   events.on("hover.table", mark);

@@ -10,7 +10,8 @@ function assignLanes() {
     let lane = free.findIndex(until => until <= start);
     if (lane < 0) lane = free.length;
     free[lane] = Math.max(end, start + 1e-6);
-    return { trial: trialByNumber.get(trial), number: trial, start, end, lane, state: DATA.states[state], fate: fateOf(DATA.states[state]) };
+    return { trial: trialByNumber.get(trial), number: trial, start, end, lane, state: DATA.states[state],
+      fate: fateOf(DATA.states[state]) };
   });
 }
 
@@ -28,7 +29,8 @@ function drawTimeline() {
   const last = Math.max(wall, d3.max(runs, r => r.end), 1);
   let x;
 
-  const rect = r => [x(r.start), margin.top + r.lane * rowHeight, Math.max(1, x(r.end) - x(r.start) - (rowHeight > 4 ? 1 : 0)), Math.max(1, rowHeight - (rowHeight > 4 ? 2 : 0))];
+  const rect = r => [x(r.start), margin.top + r.lane * rowHeight,
+    Math.max(1, x(r.end) - x(r.start) - (rowHeight > 4 ? 1 : 0)), Math.max(1, rowHeight - (rowHeight > 4 ? 2 : 0))];
   function bars() {
     plot.drawAll(0, plot.context(0), runs, (c, r) => {
       c.fillStyle = colours[r.fate];
@@ -63,20 +65,29 @@ function drawTimeline() {
     x = d3.scaleLinear().domain([0, last]).range([margin.left, width - margin.right]);
     const shown = x.copy().domain([0, last / unit]);
     plot.svg.selectAll("*").remove();
-    plot.svg.append("g").attr("class", "axis").attr("transform", `translate(0,${plot.height - margin.bottom + 4})`).call(axisOf(d3.axisBottom, shown, false, Math.max(3, Math.min(10, width / 90))));
-    plot.svg.append("text").attr("class", "axis-title").attr("x", width - margin.right).attr("y", plot.height - 1).attr("text-anchor", "end").text(`${units[unit]} since it began`);
-    const every = Math.max(1, Math.ceil(14 / rowHeight)), y = d3.scaleLinear().domain([0, lanes]).range([margin.top, margin.top + lanes * rowHeight]);
-    plot.svg.append("g").attr("class", "axis").attr("transform", `translate(${margin.left - 6},0)`).call(d3.axisLeft(y).tickSize(0)
-      .tickValues(d3.range(0, lanes, Math.max(every, Math.ceil(lanes / 20))).map(k => k + 0.5)).tickFormat(k => `slot ${Math.floor(k) + 1}`)).select(".domain").remove();
+    plot.svg.append("g").attr("class", "axis").attr("transform",
+      `translate(0,${plot.height - margin.bottom + 4})`)
+      .call(axisOf(d3.axisBottom, shown, false, Math.max(3, Math.min(10, width / 90))));
+    plot.svg.append("text").attr("class", "axis-title").attr("x", width - margin.right)
+      .attr("y", plot.height - 1).attr("text-anchor", "end").text(`${units[unit]} since it began`);
+    const every = Math.max(1, Math.ceil(14 / rowHeight), Math.ceil(lanes / 20));
+    const y = d3.scaleLinear().domain([0, lanes]).range([margin.top, margin.top + lanes * rowHeight]);
+    const axis = d3.axisLeft(y).tickSize(0).tickValues(d3.range(0, lanes, every).map(k => k + 0.5))
+      .tickFormat(k => `slot ${Math.floor(k) + 1}`);
+    plot.svg.append("g").attr("class", "axis").attr("transform", `translate(${margin.left - 6},0)`)
+      .call(axis).select(".domain").remove();
     bars();
     marks();
   }
   const busy = d3.sum(runs, r => r.end - r.start) / (lanes * last);
-  const missing = DATA.run_count > runs.length ? ` The last ${count(runs.length)} of ${count(DATA.run_count)} runs are shown.` : "";
-  section.querySelector(".note").textContent = `${count(runs.length)} runs in ${count(lanes)} slots, busy ${percent(Math.min(1, busy))} of the time.${missing}`;
+  const missing = DATA.run_count > runs.length
+    ? ` The last ${count(runs.length)} of ${count(DATA.run_count)} runs are shown.` : "";
+  section.querySelector(".note").textContent =
+    `${count(runs.length)} runs in ${count(lanes)} slots, busy ${percent(Math.min(1, busy))} of the time.${missing}`;
   watchWidth(plot.host, draw);
   onHover(plot, (px, py) => {
-    const lane = byLane[Math.floor((py - margin.top) / rowHeight)] || [], at = x.invert(px), slack = x.invert(px + 2) - at;
+    const lane = byLane[Math.floor((py - margin.top) / rowHeight)] || [], at = x.invert(px),
+      slack = x.invert(px + 2) - at;
     const run = lane.find(r => at >= r.start - slack && at <= r.end + slack && r.trial && isActive(r.trial));
     return run ? run.trial : null;
   });

@@ -5,7 +5,8 @@ function el(tag, attrs, ...children) {
   const node = document.createElement(tag);
   for (const [key, value] of Object.entries(attrs || {})) {
     if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else if (value !== undefined && value !== null && value !== false) node.setAttribute(key, value === true ? "" : value);
+    else if (value !== undefined && value !== null && value !== false) node.setAttribute(key, value === true
+      ? "" : value);
   }
   node.append(...children.filter(c => c !== null && c !== undefined && c !== ""));
   return node;
@@ -49,8 +50,10 @@ class Plot {
   constructor(section, label, layers) {
     this.host = section.querySelector(".plot");
     this.host.textContent = "";
-    this.layers = layers.map(name => this.host.appendChild(el("canvas", { "data-layer": name, "aria-hidden": "true" })));
-    this.svg = d3.select(this.host).append("svg").attr("role", "img").attr("aria-label", label + "; the arrow keys go through the trials by rank").attr("tabindex", 0);
+    this.layers = layers.map(name => this.host.appendChild(el("canvas", { "data-layer": name,
+      "aria-hidden": "true" })));
+    this.svg = d3.select(this.host).append("svg").attr("role", "img")
+      .attr("aria-label", label + "; the arrow keys go through the trials by rank").attr("tabindex", 0);
     this.jobs = this.layers.map(() => 0);
     this.width = 0;
   }
@@ -164,7 +167,8 @@ function axisOf(make, scale, log, most) {
 }
 function tickText(x) {
   const size = Math.abs(x);
-  if (x !== 0 && (size >= 1e5 || size < 1e-3)) return x.toExponential().replace(/(\.\d\d)\d+e/, "$1e").replace("e+", "e");
+  if (x !== 0 && (size >= 1e5 || size < 1e-3)) return x.toExponential().replace(/(\.\d\d)\d+e/, "$1e")
+    .replace("e+", "e");
   return Number.isInteger(x) ? x.toLocaleString("en-US") : String(Number(x.toPrecision(4)));
 }
 
@@ -183,7 +187,8 @@ function hideTip() { byId("tip").hidden = true; }
 
 const TIP_PARAMS = 14;
 function trialTip(t) {
-  const rows = [[METRIC, t.best === null ? "–" : `${number(t.best)} at step ${count(t.bestStep)}`], ["steps", count(t.step)],
+  const rows = [[METRIC, t.best === null ? "–" : `${number(t.best)} at step ${count(t.bestStep)}`],
+    ["steps", count(t.step)],
     ["time", duration(t.ran)]];
   const order = params.slice().sort((a, b) => shareOf(b) - shareOf(a)).slice(0, TIP_PARAMS);
   for (const p of params.filter(q => order.includes(q)))
