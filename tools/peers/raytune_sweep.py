@@ -24,7 +24,8 @@ def trainable(config):
 def run_ray(trials, slots, where):
     """Wall time with and without the start of Ray, and the best value."""
     begin = time.monotonic()
-    ray.init(num_cpus=slots, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    ray.init(num_cpus=slots, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False,
+             _temp_dir=os.path.join(where, "ray"))
     started = time.monotonic()
     space = {k: tune.uniform(compare.LOW[k], compare.HIGH[k]) for k in compare.LOW}
     space["here"] = compare.HERE
