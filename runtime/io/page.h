@@ -5,8 +5,9 @@
  *
  * How much a worker has printed, by whatever thread or child of it, is what was
  * read from the pipe and what is still in it.  So the worker can count without
- * touching what it prints, for two system calls a task; and the node knows which
- * task ran when a worker died, and whose output is whose.
+ * touching what it prints, for two system calls a task, and for none where a task
+ * was over before it could have written; and the node knows which task ran when a
+ * worker died, and whose output is whose.
  *
  * The counts and the task are written between two steps of a turn, which is odd
  * meanwhile, so that the other side sees all of a write or none.  What a node
@@ -48,6 +49,7 @@ struct page_user {
     struct page *page;          /* NULL: none, nothing is counted */
     int streams[PAGE_STREAMS];  /* copies of the pipes, whatever becomes of 1 and 2 */
     uint64_t printed[PAGE_STREAMS];
+    int64_t quiet_ns;           /* whoever ran for less than this has not printed */
 };
 
 /* Map the page and count from now on.  Takes @fd.  Failing leaves @user without

@@ -177,8 +177,10 @@ void run_task(covey *c, struct exec_task *task)
         pthread_mutex_unlock(&c->lock);
         threads_set(task->threads);
         page_run(&c->page, task->owner, task->seq, task->attempt);
+        int64_t begin = mono_ns();
         call(ctx, task->args);
-        page_count(&c->page);
+        if (mono_ns() - begin >= c->page.quiet_ns)
+            page_count(&c->page);
         page_run(&c->page, task->owner, 0, 0);
         pthread_mutex_lock(&c->lock);
     }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "io/mono.h"
 #include "io/page.h"
 
 static const struct addr OWNER = {1, 7, 0, 0};
@@ -151,6 +152,20 @@ static void test_count_while_read(void **state)
     assert_true(wrong < RACE_BYTES / 1000);
 }
 
+/* A task that was over sooner is not asked for what it printed. */
+static void test_no_write_is_quiet(void **state)
+{
+    struct fixture *f = *state;
+    char c;
+    assert_true(f->user.quiet_ns > 0);
+    for (int i = 0; i < 20000; i++) {
+        int64_t begin = mono_ns();
+        assert_int_equal(write(f->out[1], "x", 1), 1);
+        assert_true(mono_ns() - begin >= f->user.quiet_ns);
+        assert_int_equal(read(f->out[0], &c, 1), 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +173,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_task, setup, teardown),
         cmocka_unit_test(test_no_page),
         cmocka_unit_test_setup_teardown(test_count_while_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_write_is_quiet, setup, teardown),
     };
     return cmocka_run_group_tests_name("page", tests, NULL, NULL);
 }
