@@ -44,14 +44,9 @@ covey_status trial_find(const char *name)
         if (count < NAMES_MAX)
             names[count++] = def->name;
     }
-    if (count == 0)
-        return sweep_fail(COVEY_EUNKNOWN, "the trial \"%s\" is in another program: this one has no COVEY_TRIAL; run "
-                          "the sweep from the program that has it", name);
     const char *near = nearest_word(name, names);
-    if (near)
-        return sweep_fail(COVEY_EUNKNOWN, "this program has no COVEY_TRIAL \"%s\"; did you mean %s?", name, near);
-    return sweep_fail(COVEY_EUNKNOWN, "this program has no COVEY_TRIAL \"%s\"; it has %s%s", name, names[0],
-                      count > 1 ? " and others" : "");
+    return sweep_fail(COVEY_EUNKNOWN, "this program has no COVEY_TRIAL \"%s\"%s%s%s; run the sweep from the program that "
+                      "has it", name, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
 /* ---- its life ---------------------------------------------------------------------- */
