@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "io/places.h"
 #include "node/keeper_wire.h"
 
@@ -125,20 +126,6 @@ static covey_status send_request(struct keeper *k, const struct keeper_request *
     return COVEY_EAGAIN;
 }
 
-static bool write_all(int fd, const void *data, size_t len)
-{
-    for (const char *at = data; len > 0;) {
-        ssize_t n = write(fd, at, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        at += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
 /* NUL-separated strings, whether or not the last one has its NUL. */
 static uint32_t count_strings(struct span s)
 {
@@ -151,7 +138,7 @@ static uint32_t count_strings(struct span s)
 static bool write_strings(int fd, struct span s)
 {
     bool needs_end = s.len > 0 && s.data[s.len - 1] != '\0';
-    return write_all(fd, s.data, s.len) && (!needs_end || write_all(fd, "", 1));
+    return file_write(fd, s.data, s.len) && (!needs_end || file_write(fd, "", 1));
 }
 
 covey_status keeper_spawn(struct keeper *k, const struct keeper_spawn *s)
@@ -165,7 +152,7 @@ covey_status keeper_spawn(struct keeper *k, const struct keeper_spawn *s)
     if (strings < 0)
         return COVEY_ENOMEM;
     covey_status status = COVEY_ENOMEM;
-    if (write_all(strings, s->path, strlen(s->path) + 1) && write_all(strings, cwd, strlen(cwd) + 1)
+    if (file_write(strings, s->path, strlen(s->path) + 1) && file_write(strings, cwd, strlen(cwd) + 1)
         && write_strings(strings, s->argv) && write_strings(strings, s->env)) {
         struct keeper_request request = {
             .kind = KEEPER_DO_SPAWN, .id = s->id, .proc = s->proc,

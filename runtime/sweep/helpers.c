@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
+
 #define EMBED(name, path)                                                                           \
     __asm__(".pushsection .rodata\n" #name ":\n.incbin \"" path "\"\n" #name "_end:\n.popsection\n");  \
     extern const char name[] __attribute__((visibility("hidden")));                                  \
@@ -35,17 +37,6 @@ static bool make(const char *path)
     return false;
 }
 
-static bool write_all(int fd, const char *from, const char *end)
-{
-    while (from < end) {
-        ssize_t n = write(fd, from, (size_t)(end - from));
-        if (n < 0 && errno != EINTR)
-            return false;
-        from += n > 0 ? n : 0;
-    }
-    return true;
-}
-
 /* By another name first: a trial that still runs may be reading the one of before. */
 static bool replace(const char *path, const char *from, const char *end)
 {
@@ -55,7 +46,7 @@ static bool replace(const char *path, const char *from, const char *end)
         return false;
     }
     int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool ok = fd >= 0 && write_all(fd, from, end);
+    bool ok = fd >= 0 && file_write(fd, from, (size_t)(end - from));
     int error = errno;
     if (fd >= 0 && close(fd) != 0 && ok) {
         ok = false;

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,29 +17,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "sweep/command.h"
+#include "sweep/tree.h"
 
 #define ENV_MAX 32
-#define COPY_CHUNK (64u << 20)
 
 /* ---- files ----------------------------------------------------------------------- */
-
-static bool write_all(int fd, const char *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t n = write(fd, data, size);
-        if (n < 0 && errno != EINTR)
-            return false;
-        data += n > 0 ? n : 0;
-        size -= n > 0 ? (size_t)n : 0;
-    }
-    return true;
-}
 
 static bool write_file(const char *path, const char *text)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool ok = fd >= 0 && write_all(fd, text, strlen(text));
+    bool ok = fd >= 0 && file_write(fd, text, strlen(text));
     int error = errno;
     if (fd >= 0 && close(fd) != 0 && ok) {
         error = errno;
@@ -49,104 +37,6 @@ static bool write_file(const char *path, const char *text)
     if (!ok)
         sweep_fail(COVEY_ESYSTEM, "cannot write %s: %s", path, strerror(error));
     return ok;
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)st;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
-
-static void remove_tree(const char *path) { nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS); }
-
-/* For file systems that cannot do it themselves. */
-static bool copy_by_hand(int in, int out)
-{
-    char chunk[16 * 1024];
-    for (;;) {
-        ssize_t n = read(in, chunk, sizeof chunk);
-        if (n == 0)
-            return true;
-        if ((n < 0 && errno != EINTR) || (n > 0 && !write_all(out, chunk, (size_t)n)))
-            return false;
-    }
-}
-
-static bool copy_bytes(int in, int out)
-{
-    ssize_t n;
-    while ((n = copy_file_range(in, NULL, out, NULL, COPY_CHUNK, 0)) > 0) {
-        /* on to the next chunk */
-    }
-    bool cannot = n < 0 && (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP);
-    return n == 0 || (cannot && copy_by_hand(in, out));
-}
-
-/* A file that has gone meanwhile was another's half-written one: it is none of the tree. */
-static bool copy_file(const char *from, const char *to, mode_t mode)
-{
-    int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (in < 0)
-        return errno == ENOENT;
-    int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode & 0777);
-    bool ok = out >= 0 && copy_bytes(in, out);
-    int error = errno;
-    close(in);
-    if (out >= 0 && close(out) != 0 && ok)
-        return false;
-    errno = error;
-    return ok;
-}
-
-static bool copy_link(const char *from, const char *to)
-{
-    char target[PATH_MAX];
-    ssize_t n = readlink(from, target, sizeof target - 1);
-    if (n < 0)
-        return errno == ENOENT;
-    target[n] = 0;
-    return symlink(target, to) == 0;
-}
-
-/* nftw() has no argument of its own for its callback. */
-static _Thread_local struct copying { const char *to; size_t skip; bool failed; } copying;
-
-static int copy_entry(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    char to[PATH_MAX];
-    (void)at;
-    bool ok = (size_t)snprintf(to, sizeof to, "%s%s", copying.to, path + copying.skip) < sizeof to;
-    if (ok && type == FTW_D)
-        ok = mkdir(to, 0777) == 0 || errno == EEXIST;
-    else if (ok && type == FTW_F)
-        ok = copy_file(path, to, st->st_mode);
-    else if (ok && type == FTW_SL)
-        ok = copy_link(path, to);
-    copying.failed |= !ok;
-    return !ok;
-}
-
-/* Replace the tree @to by a copy of @from, or leave it as it was. */
-static bool copy_tree(const char *from, const char *to)
-{
-    char fresh[PATH_MAX];
-    snprintf(fresh, sizeof fresh, "%s.new", to);
-    remove_tree(fresh);
-    copying = (struct copying){.to = fresh, .skip = strlen(from)};
-    int walked = nftw(from, copy_entry, 16, FTW_PHYS);
-    if (walked != 0 || copying.failed) {
-        int error = errno;
-        remove_tree(fresh);
-        sweep_fail(COVEY_ESYSTEM, "cannot copy %s to %s: %s", from, to, strerror(error));
-        return false;
-    }
-    remove_tree(to);
-    if (rename(fresh, to) == 0)
-        return true;
-    sweep_fail(COVEY_ESYSTEM, "cannot rename %s: %s", fresh, strerror(errno));
-    return false;
 }
 
 /* ---- a trial's directory ------------------------------------------------------------ */
@@ -170,8 +60,10 @@ static bool take_clone(covey_sweep *s, uint32_t trial, uint32_t from, const char
     snprintf(snapshot, sizeof snapshot, "%s/snapshot", sweep_trial_dir(s, from));
     if (access(snapshot, F_OK) != 0)
         snprintf(snapshot, sizeof snapshot, "%s/checkpoint", sweep_trial_dir(s, from));
-    if (!copy_tree(snapshot, checkpoint))
+    if (!tree_copy(snapshot, checkpoint)) {
+        sweep_fail(COVEY_ESYSTEM, "cannot copy %s to %s: %s", snapshot, checkpoint, strerror(errno));
         return false;
+    }
     if (is_empty(checkpoint))
         sweep_say(s, "warning: trial %u takes over trial %u, which has saved no checkpoint: it begins anew, and what "
                   "it reports counts from step %lld on", trial, from,
@@ -210,8 +102,8 @@ void launch_snapshot(covey_sweep *s, uint32_t trial)
     const char *dir = sweep_trial_dir(s, trial);
     snprintf(from, sizeof from, "%s/checkpoint", dir);
     snprintf(to, sizeof to, "%s/snapshot", dir);
-    if (!copy_tree(from, to))
-        sweep_say(s, "warning: trial %u: no snapshot of its checkpoint: %s", trial, covey_sweep_error());
+    if (!tree_copy(from, to))
+        sweep_say(s, "warning: trial %u: no snapshot of its checkpoint: %s", trial, strerror(errno));
 }
 
 void launch_tail(covey_sweep *s, uint32_t trial, char *out, size_t size)

@@ -493,6 +493,8 @@ covey_status covey_sweep_run(covey_sweep *s, covey *c)
             covey_release(c, run.slots[i].ref);     /* its callbacks must not meet what is freed here */
     page_write_last(s);
     covey_status status = how_it_ended(s);
+    if (status == COVEY_OK)
+        checkpoints_last(s);
     sweep_record_run(s, false, status);
     s->run = NULL;
     free(run.slots);

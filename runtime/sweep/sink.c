@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
+
 int sink_open(struct sink *s, const char *dir, const char *name, uint64_t bytes)
 {
     char path[PATH_MAX];
@@ -22,27 +24,13 @@ int sink_open(struct sink *s, const char *dir, const char *name, uint64_t bytes)
     return ftruncate(s->fd, (off_t)s->bytes) == 0 ? 0 : errno;
 }
 
-int sink_write(int fd, const char *data, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, data, len);
-        if (n < 0 && errno != EINTR)
-            return errno;
-        if (n > 0) {
-            data += n;
-            len -= (size_t)n;
-        }
-    }
-    return 0;
-}
-
 int sink_flush(struct sink *s)
 {
     if (s->pending.failed)
         return ENOMEM;
     if (s->pending.len == 0)
         return 0;
-    int error = sink_write(s->fd, s->pending.data, s->pending.len);
+    int error = file_write(s->fd, s->pending.data, s->pending.len) ? 0 : errno;
     if (error == 0) {
         s->bytes += s->pending.len;
         text_clear(&s->pending);

@@ -22,7 +22,5 @@ int sink_open(struct sink *s, const char *dir, const char *name, uint64_t bytes)
 /* ENOMEM where adding to `pending` failed. */
 int sink_flush(struct sink *s);
 void sink_close(struct sink *s);
-/* All of @len bytes. */
-int sink_write(int fd, const char *data, size_t len);
 
 #endif

@@ -94,6 +94,8 @@ enum record_fate sweep_record_end(covey_sweep *s, uint32_t trial, int status, bo
     e.end.status = status;
     e.end.why = why;
     record_append(s->record, &e);
+    if (trial_is_over(controller_trial(s->controller, trial)->state))
+        checkpoints_end(s, trial);
     return e.end.fate;
 }
 
@@ -162,6 +164,7 @@ void covey_sweep_close(covey_sweep **sp)
     text_fini(&s->words);
     if (s->wake_fd >= 0)
         close(s->wake_fd);
+    checkpoints_fini(s);
     free(s->task);
     free(s);
 }

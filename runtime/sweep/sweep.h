@@ -4,6 +4,7 @@
  *   ask.c      trials that somebody else runs
  *   run.c      the loop that runs trials on a cluster
  *   launch.c   a trial's directory, environment and process
+ *   checkpoints.c  whose checkpoints are kept, where the file keeps only some
  *   report.c   one report, from its JSON to its answer
  *   trial.c    inside a trial that is a C function
  */
@@ -21,6 +22,9 @@
 
 struct run;
 
+/* Trials that are over and keep their checkpoints: the best, where the file sets a number. */
+struct kept_trials { uint32_t *trials, count; bool known; };
+
 struct covey_sweep {
     covey_sweep_opts opts;      /* texts are not kept */
     struct spec *spec;
@@ -36,6 +40,7 @@ struct covey_sweep {
     void (*follower)(const struct record_event *event, void *arg);
     void *follower_arg;
     bool held;                  /* no trial is started until this is false again */
+    struct kept_trials kept;    /* owned */
     struct run *run;            /* while covey_sweep_run() is at it */
     struct text params, words;  /* for what is handed out */
     char trial_dir[SWEEP_PATH_MAX + 32];
@@ -82,6 +87,14 @@ void sweep_report(covey_sweep *s, uint32_t trial, int64_t step, const char *json
 /* trial.c */
 /* COVEY_EUNKNOWN with covey_sweep_error(): this program has no COVEY_TRIAL of that name. */
 covey_status trial_find(const char *name);
+
+/* checkpoints.c */
+/* @trial is over: its checkpoint, or that of one that is worse than it, is removed where
+ * the file keeps only some.  PBT's stay until the sweep is over, since they are cloned. */
+void checkpoints_end(covey_sweep *s, uint32_t trial);
+/* covey_sweep_run() has ended, with nothing left to do. */
+void checkpoints_last(covey_sweep *s);
+void checkpoints_fini(covey_sweep *s);
 
 /* launch.c */
 /* Make the directory of @order's trial, with its parameters and, where it clones another

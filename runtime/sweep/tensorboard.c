@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "sweep/sink.h"
 #include "sweep/tbevent.h"
 
@@ -142,7 +143,7 @@ static int flush_stream(struct tensorboard *tb, uint32_t trial)
     int fd = open_file(tb, trial, stream);
     if (fd < 0)
         return errno;
-    int error = sink_write(fd, stream->pending.data, stream->pending.len);
+    int error = file_write(fd, stream->pending.data, stream->pending.len) ? 0 : errno;
     if (close(fd) != 0 && error == 0)
         error = errno;
     drop_pending(tb, stream);

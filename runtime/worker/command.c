@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "core/buf.h"
 #include "worker/command_log.h"
 #include "worker/reporter.h"
@@ -158,7 +159,7 @@ static bool write_input(struct command *m, const struct input *in)
         return run_fail(m->ctx, COVEY_ETOOBIG, 0, "the path of input \"%s\" is too long", in->name), false;
     make_parents(path, strlen(m->cwd) + 1);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool ok = fd >= 0 && command_write(fd, data, size);
+    bool ok = fd >= 0 && file_write(fd, data, size);
     if (!ok)
         run_fail(m->ctx, COVEY_ESYSTEM, errno, "cannot write input %s: %s", path, strerror(errno));
     if (fd >= 0)
@@ -386,7 +387,7 @@ static bool take_output(struct command *m, int which)
             command_keep_tail(&m->captured[which]);
         }
         if (m->flags & COMMAND_SHOW)
-            (void)command_write(which ? STDERR_FILENO : STDOUT_FILENO, room, (size_t)n);
+            (void)file_write(which ? STDERR_FILENO : STDOUT_FILENO, room, (size_t)n);
         if ((size_t)n < sizeof(room))
             return true;
     }

@@ -7,20 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "worker/command.h"
-
-bool command_write(int fd, const void *data, size_t size)
-{
-    for (size_t done = 0; done < size;) {
-        ssize_t n = write(fd, (const char *)data + done, size - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        done += (size_t)n;
-    }
-    return true;
-}
 
 void command_keep_tail(struct buf *b)
 {
@@ -42,7 +30,7 @@ void command_log_add(struct command_log *log, const void *data, size_t size)
 {
     log->printed += size;
     if (log->tail.len == 0 && log->written + size <= COMMAND_LOG_MAX / 2) {
-        if (command_write(log->fd, data, size))
+        if (file_write(log->fd, data, size))
             log->written += size;
         return;
     }
@@ -57,10 +45,10 @@ void command_log_close(struct command_log *log)
         return;
     uint64_t left_out = log->printed - log->written - log->tail.len;
     if (left_out > 0)
-        (void)command_write(log->fd, gap,
+        (void)file_write(log->fd, gap,
                             (size_t)snprintf(gap, sizeof(gap), "\n[covey: %llu bytes are left out here]\n",
                                              (unsigned long long)left_out));
-    (void)command_write(log->fd, log->tail.data, log->tail.len);
+    (void)file_write(log->fd, log->tail.data, log->tail.len);
     close(log->fd);
     log->fd = -1;
     buf_fini(&log->tail);

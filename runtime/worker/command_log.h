@@ -22,7 +22,5 @@ void command_log_close(struct command_log *log);
 
 /* Keep the last COMMAND_CAPTURE_MAX bytes of @b, at least. */
 void command_keep_tail(struct buf *b);
-/* All of it, through interruptions.  False: errno says why. */
-bool command_write(int fd, const void *data, size_t size);
 
 #endif

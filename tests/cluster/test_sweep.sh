@@ -67,6 +67,20 @@ run "$covey" sweep run plain.yaml --dir other --count 2 --seed 4
 t 'another seed, others' eval '! cmp -s plain/trials/0001/params.json other/trials/0001/params.json'
 t 'no more than --count' eval '[ ! -e other/trials/0002 ]'
 
+# Of nine the two best keep their checkpoints, whichever run they come from
+sed 's/covey: {/covey: {checkpoints: 2, /' plain.yaml >few.yaml
+best_two()
+{
+    "$covey" sweep show few --json | sed -n 's/.*"trial": \([0-9]*\),.*"value": \([^,]*\),.*/\2 \1/p' |
+        sort -g | head -n 2 | while read -r _ trial; do printf 'few/trials/%04d/checkpoint\n' "$trial"; done | sort
+}
+keep_two() { [ "$(ls -d few/trials/*/checkpoint)" = "$(best_two)" ]; }
+run "$covey" sweep run few.yaml --dir few --count 5
+t 'checkpoints: 2 keeps those of the two best' keep_two
+run "$covey" sweep resume few --set run_cap=9
+t 'also after a resume' both 'few' '9 trials'
+t 'which may have found better ones' keep_two
+
 # Early stopping, with and without pauses
 sweep asha '{type: asha, max_iter: 9, min_iter: 1, eta: 3}' 2
 run "$covey" sweep run asha.yaml --dir asha
