@@ -336,12 +336,14 @@ static enum served find_worker(struct node *n, struct want *w, struct device_set
     return SERVED;
 }
 
-/* Nobody computes, nobody is on the way in or out: all wait for somebody else. */
+/* Nobody computes, nobody is on the way in or out: all wait for somebody else.  An idle one
+ * is no help, or it would have been found: it has tasks of its own somewhere, which outlived
+ * the one that submitted them. */
 static bool all_blocked(const struct node *n)
 {
     const struct proc *p;
     for (uint32_t i = 0; (p = map_next(&n->procs, &i)) != NULL;)
-        if (p->role == ROLE_WORKER && p->state != PROC_DEAD &&
+        if (p->role == ROLE_WORKER && p->state != PROC_DEAD && p->state != PROC_IDLE &&
             (p->state != PROC_LEASED || p->lease.cpu != CPU_GIVEN))
             return false;
     return true;

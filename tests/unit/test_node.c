@@ -442,6 +442,30 @@ static void test_cap_counts_blocked_workers(void **state)
     world_close(w);
 }
 
+/* The only process is idle and has tasks of its own: it is not lent to itself. */
+static void test_cap_with_an_idle_owner(void **state)
+{
+    (void)state;
+    struct world *w = open_world(1, 1);
+    struct addr a = world_owner(w, 1);
+    world_want(w, a, 1, 1);
+    world_hello(w);
+    struct msg_lease_grant g = world_granted(w, a);
+    world_class(w, g.worker, 1, 1, (struct resources){.cpu_milli = 1000});
+    world_want(w, g.worker, 1, 1);
+    world_want(w, a, 1, 0);
+    world_return(w, a, g.lease);
+    world_stalled(w, g.worker, COVEY_ELIMIT, "all 1 worker processes are in use");
+    world_pass_time(w, 100 * MS_NS);
+    world_hello(w);
+    struct msg_lease_grant beyond = world_granted(w, g.worker);
+    assert_false(addr_eq(beyond.worker, g.worker));
+    world_want(w, g.worker, 1, 0);
+    world_return(w, g.worker, beyond.lease);
+    assert_true(world_was_killed(w, beyond.worker.proc));   /* back to the cap */
+    world_close(w);
+}
+
 static void test_idle_worker_of_another_package_is_replaced(void **state)
 {
     (void)state;
@@ -949,6 +973,7 @@ int main(void)
         cmocka_unit_test(test_bounds_of_one_process),
         cmocka_unit_test(test_cap),
         cmocka_unit_test(test_cap_counts_blocked_workers),
+        cmocka_unit_test(test_cap_with_an_idle_owner),
         cmocka_unit_test(test_idle_worker_of_another_package_is_replaced),
         cmocka_unit_test(test_replacement_is_not_wanted_any_more),
         cmocka_unit_test(test_recall_to_an_equal_share),
