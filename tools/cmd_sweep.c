@@ -28,13 +28,29 @@ int sweep_cmd_fail(const struct cli *cli, covey_status status)
 
 /* ---- show, best ------------------------------------------------------------------------- */
 
+/* Both tables pair a trial's best value with the parameters that made it. */
+static void put_params_json(covey_sweep *s, const struct trial *t, struct text *out)
+{
+    space_print_json(out, &s->spec->space, trial_best_point(t));
+}
+
 static void print_trial_json(covey_sweep *s, const struct trial *t)
 {
-    printf("{\"trial\": %u, \"state\": \"%s\", ", t->number, trial_state_name(t->state));
-    if (isfinite(t->best))
-        printf("\"value\": %.17g, \"value_step\": %lld, ", t->best, (long long)t->best_step);
-    printf("\"step\": %lld, \"runs\": %u, \"run_ms\": %lld, \"params\": %s, \"dir\": \"%s\"}\n", (long long)t->step,
-           t->runs, (long long)t->ran_ms, sweep_params(s, t), sweep_trial_dir(s, t->number));
+    struct text line = TEXT_NONE;
+    text_printf(&line, "{\"trial\": %u, \"state\": \"%s\", ", t->number, trial_state_name(t->state));
+    if (isfinite(t->best)) {
+        text_puts(&line, "\"value\": ");
+        text_json_number(&line, t->best);
+        text_printf(&line, ", \"value_step\": %lld, ", (long long)t->best_step);
+    }
+    text_printf(&line, "\"step\": %lld, \"runs\": %u, \"run_ms\": %lld, \"params\": ", (long long)t->step, t->runs,
+                (long long)t->ran_ms);
+    put_params_json(s, t, &line);
+    text_puts(&line, ", \"dir\": ");
+    text_json_string(&line, sweep_trial_dir(s, t->number));
+    text_puts(&line, "}");
+    printf("%s\n", text_get(&line) ? text_get(&line) : "null");
+    text_fini(&line);
 }
 
 /* A line of a table; on a terminal it is cut where that ends. */
@@ -69,11 +85,14 @@ static unsigned out_columns(void)
 static void print_trial(covey_sweep *s, const struct trial *t, unsigned columns)
 {
     char value[32] = "-", seconds[32];
+    struct text params = TEXT_NONE;
+    put_params_json(s, t, &params);
     if (isfinite(t->best))
         snprintf(value, sizeof value, "%.6g", t->best);
     snprintf(seconds, sizeof seconds, "%.1f", (double)t->ran_ms / 1000);
     print_line(columns, "%6u  %-9s %12s %8lld %9s  %s", t->number, trial_state_name(t->state), value,
-               (long long)t->step, seconds, sweep_params(s, t));
+               (long long)t->step, seconds, text_get(&params) ? text_get(&params) : "");
+    text_fini(&params);
 }
 
 static int show(const struct cli *cli, const struct sweep_cmd *cmd)
@@ -293,6 +312,17 @@ static covey_status open_for_telling(covey_sweep **s, const char *dir)
     return status;
 }
 
+static void print_offer(const covey_offer *offer)
+{
+    struct text line = TEXT_NONE;
+    text_printf(&line, "{\"trial\": %u, \"params\": %s, \"resource\": %lld, \"checkpoint\": ", offer->trial,
+                offer->params, (long long)offer->resource);
+    text_json_string(&line, offer->checkpoint);
+    text_puts(&line, "}");
+    printf("%s\n", text_get(&line) ? text_get(&line) : "null");
+    text_fini(&line);
+}
+
 static int ask(const struct cli *cli, const struct sweep_cmd *cmd)
 {
     covey_sweep *s;
@@ -303,8 +333,7 @@ static int ask(const struct cli *cli, const struct sweep_cmd *cmd)
     status = covey_sweep_ask(s, &offer);
     int exit = STATUS_OK;
     if (status == COVEY_OK)
-        printf("{\"trial\": %u, \"params\": %s, \"resource\": %lld, \"checkpoint\": \"%s\"}\n", offer.trial, offer.params,
-               (long long)offer.resource, offer.checkpoint);
+        print_offer(&offer);
     else if (status == COVEY_ECLOSED || status == COVEY_EAGAIN)
         exit = NOTHING_LEFT;
     else

@@ -186,14 +186,15 @@ static void put_best(struct page *p)
     bool first = true;
     if (!best)
         return;
+    const double *x = trial_best_point(best);
     text_printf(&p->part, "\"best\": {\"trial\": %u, \"dir\": ", best->number);
     text_json_string(&p->part, sweep_trial_dir(p->s, best->number));
     text_puts(&p->part, ", \"json\": ");
-    space_print_json(&p->part, space, best->x);
+    space_print_json(&p->part, space, x);
     text_puts(&p->part, ", \"values\": [");
     for (size_t i = 0; i < space->count; i++) {
         struct value v;
-        if (!space_is_active(space, best->x, i) || !param_value(&space->params[i], best->x[i], &v))
+        if (!space_is_active(space, x, i) || !param_value(&space->params[i], x[i], &v))
             continue;
         text_clear(&value);
         value_print_python(&value, &v);
