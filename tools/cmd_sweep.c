@@ -344,7 +344,8 @@ static int ask(const struct cli *cli, const struct sweep_cmd *cmd)
     return exit;
 }
 
-/* {"loss": 0.3} of the words "loss=0.3"; a value that is no number is a text. */
+/* {"loss": 0.3} of the words "loss=0.3"; a value that is no number is a text.  Numbers are
+ * written anew, since C reads more of them than JSON: .5, +1, 0x10. */
 static bool report_of_words(struct text *out, char **words, int count)
 {
     text_puts(out, "{");
@@ -358,7 +359,7 @@ static bool report_of_words(struct text *out, char **words, int count)
         text_puts(out, ":");
         double x = strtod(equals + 1, &end);
         if (equals[1] && !*end && isfinite(x))
-            text_puts(out, equals + 1);
+            text_json_number(out, x);
         else
             text_json_string(out, equals + 1);
         *equals = '=';
@@ -467,6 +468,21 @@ covey_sweep_opts sweep_cmd_opts(const struct sweep_cmd *cmd)
     };
 }
 
+/* Numbers that what takes them could not hold would mean others there. */
+static int check_numbers(const struct cli *cli, const struct sweep_cmd *cmd)
+{
+    const struct { const char *name; uint64_t value, most; } numbers[] = {
+        {"parallel", cmd->parallel, UINT32_MAX},
+        {"trial", cmd->trial == UINT64_MAX ? 0 : cmd->trial, UINT32_MAX},
+        {"step", cmd->step, INT64_MAX},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (numbers[i].value > numbers[i].most)
+            return cli_fail(cli, STATUS_USAGE, NULL, "--%s must be at most %llu", numbers[i].name,
+                            (unsigned long long)numbers[i].most);
+    return CLI_GO;
+}
+
 static int parse_and_run(struct cli *cli, int argc, char **argv)
 {
     struct sweep_cmd cmd = {.seed = UINT64_MAX, .trial = UINT64_MAX};
@@ -490,6 +506,8 @@ static int parse_and_run(struct cli *cli, int argc, char **argv)
     for (size_t i = 0; cli->words && i < ACTIONS; i++)
         puts(actions[i].name);  /* for completion */
     int words, status = cli_parse(cli, options, ARGS_MIXED, argc, argv, &words);
+    if (status == CLI_GO)
+        status = check_numbers(cli, &cmd);
     if (status != CLI_GO)
         return status;
     if (words < 1)

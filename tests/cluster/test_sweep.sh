@@ -163,6 +163,10 @@ run "$covey" sweep ask asked
 t 'ask' both '{"trial": 0, "params": {"lr":' '"checkpoint": "'
 run "$covey" sweep tell asked --trial 0 --step 1 loss=0.5
 t 'tell' out_has '{"stop": false}'
+run "$covey" sweep tell asked --trial 4294967296 loss=0.1
+t 'a trial that is not there is none that is' status_is 2
+run "$covey" sweep tell asked --trial 0 loss=.45
+t 'a number as C and awk write them' status_is 0
 run "$covey" sweep tell asked --trial 0 loss=0.4 --done
 t 'tell it is done' status_is 0
 run "$covey" sweep tell asked --trial 0 loss=0.4
