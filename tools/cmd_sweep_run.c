@@ -142,6 +142,8 @@ static int run(struct runner *r, covey_sweep *s)
     catch_signals();
     write_pid(s, true);
     covey_status status = covey_sweep_run(s, c);
+    if (r->detached && status != COVEY_OK)
+        detached_failed(r->detached);   /* where it never began, the caller is told why */
     write_pid(s, false);
     live_free(&r->live);
     covey_close(&c);

@@ -23,7 +23,7 @@ struct detached;
 bool detached_new(struct detached **out, const struct cli *cli, int *exit);
 /* False with errno. */
 bool detached_to_log(struct detached *d, const char *dir);
-/* Errors go to the terminal again. */
+/* Errors go to the terminal again, unless detached_begun() was called: then it has them no more. */
 void detached_failed(struct detached *d);
 /* Tell the caller; the first time only. */
 void detached_begun(struct detached *d, const char *dir);

@@ -195,6 +195,11 @@ t 'with its status' status_is 2
 run env COVEY_ADDRESS=local:nowhere "$covey" sweep run wait.yaml --dir behind3 --detach
 t 'no cluster is told, too' err_has 'no cluster'
 t 'with its status, too' status_is 1
+run "$covey" sweep create wait.yaml --dir behind4
+touch behind4/python
+run "$covey" sweep resume behind4 --detach
+t 'what keeps it from beginning is told' err_has 'behind4/python'
+t 'with its status once more' status_is 1
 run "$covey" sweep attach nowhere
 t 'no sweep there' status_is 2
 run "$covey" start --cpus 4 --gpus 3 -q
