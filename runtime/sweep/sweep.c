@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define ERROR_MAX 4096
+#define DIR_ROOM 64             /* for the names of what is below the sweep's directory */
 
 static _Thread_local char error[ERROR_MAX];
 
@@ -269,9 +270,22 @@ static void name_dir(const covey_sweep *s, int n, char *path, size_t size)
             *c = '-';
 }
 
+/* Where it is now, absolute.  0, or an errno. */
+static int use_dir(covey_sweep *s, const char *path)
+{
+    char *real = realpath(path, NULL);
+    int failure = !real ? errno : strlen(real) + DIR_ROOM > sizeof s->dir ? ENAMETOOLONG : 0;
+    if (failure == 0)
+        memcpy(s->dir, real, strlen(real) + 1);
+    free(real);
+    return failure;
+}
+
 static covey_status make_dir(covey_sweep *s)
 {
     char path[SWEEP_PATH_MAX + 16];
+    if (s->opts.dir && strlen(s->opts.dir) >= SWEEP_PATH_MAX)
+        return sweep_fail(COVEY_ESYSTEM, "cannot make the directory %.64s...: %s", s->opts.dir, strerror(ENAMETOOLONG));
     for (int n = 0;; n++) {
         if (s->opts.dir)
             snprintf(path, SWEEP_PATH_MAX, "%s", s->opts.dir);
@@ -286,8 +300,9 @@ static covey_status make_dir(covey_sweep *s)
                               "is there, another --dir starts a new one", path, path);
         return sweep_fail(COVEY_ESYSTEM, "cannot make the directory %s: %s", path, strerror(errno));
     }
-    if (!realpath(path, s->dir) || strlen(s->dir) + 64 > sizeof s->dir)
-        return sweep_fail(COVEY_ESYSTEM, "%s: %s", path, strerror(errno ? errno : ENAMETOOLONG));
+    int failure = use_dir(s, path);
+    if (failure != 0)
+        return sweep_fail(COVEY_ESYSTEM, "%s: %s", path, strerror(failure));
     snprintf(path, sizeof path, "%s/trials", s->dir);
     if (mkdir(path, 0777) != 0)
         return sweep_fail(COVEY_ESYSTEM, "cannot make the directory %s: %s", path, strerror(errno));
@@ -393,17 +408,17 @@ static bool play(const struct record_event *event, void *arg)
         return true;
     }
     sweep_fail(COVEY_EINVAL, "%s: the record is damaged: %s", s->dir, why);
+    s->damaged = true;
     return false;
 }
 
 static covey_status play_from(covey_sweep *s, uint64_t from)
 {
     char why[1024];
-    error[0] = 0;
     covey_status status = (covey_status)record_play_from(s->record, from, play, s, why, sizeof why);
     if (status != COVEY_OK)
         return sweep_fail(status, "%s", why);
-    return error[0] ? COVEY_EINVAL : COVEY_OK;
+    return s->damaged ? COVEY_EINVAL : COVEY_OK;
 }
 
 covey_status sweep_follow(covey_sweep *s, void (*on_event)(const struct record_event *event, void *arg), void *arg)
@@ -485,8 +500,9 @@ static covey_status restore(covey_sweep *s)
 static covey_status open_record(covey_sweep *s)
 {
     char why[1024];
-    if (!realpath(s->opts.dir, s->dir) || strlen(s->dir) + 64 > sizeof s->dir)
-        return sweep_fail(COVEY_EINVAL, "no sweep in %s: %s", s->opts.dir, strerror(errno));
+    int failure = use_dir(s, s->opts.dir);
+    if (failure != 0)
+        return sweep_fail(COVEY_EINVAL, "no sweep in %s: %s", s->opts.dir, strerror(failure));
     covey_status status = (covey_status)(s->looking ? record_look(&s->record, s->dir, why, sizeof why)
                                                     : record_resume(&s->record, s->dir, why, sizeof why));
     if (status != COVEY_OK)

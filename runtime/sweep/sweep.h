@@ -34,6 +34,7 @@ struct covey_sweep {
     char cwd[PATH_MAX];         /* where trials run; "" for each in its own directory */
     char *task;                 /* owned: the COVEY_TRIAL to run; NULL: the command */
     bool looking;               /* nothing may change */
+    bool damaged;               /* an event of the record does not fit; covey_sweep_error() says which */
     atomic_int stops;           /* covey_sweep_stop() calls */
     int wake_fd;                /* eventfd that they write to */
     uint64_t played;            /* events of the record up to here are known, where it was opened */

@@ -156,6 +156,11 @@ t 'no sweep there' status_is 2
 run "$covey" sweep rum plain.yaml
 t 'the nearest action is named' err_has 'did you mean run?'
 
+long=$(printf '%05000d' 0 | sed 's,0\{50\},&/,g')
+run "$covey" sweep create plain.yaml --dir "$long"
+t 'a path that is too long is none that is shorter' err_has "name too long"
+t 'and nothing of it is made' test ! -e "${long%%/*}"
+
 # Ask and tell
 run "$covey" sweep create plain.yaml --dir asked --count 2
 t 'create' status_is 0
