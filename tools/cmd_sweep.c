@@ -1,12 +1,10 @@
 /* cmd_sweep.c - covey sweep: the table of its actions, and those that only look
  * or tell; cmd_sweep_run.c has those that run trials. */
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -393,24 +391,19 @@ static int tell(const struct cli *cli, const struct sweep_cmd *cmd)
     return exit;
 }
 
-/* The runner's pid stands in DIR/runner.pid, and is only used while DIR/lock is held. */
+/* The runner's pid stands in DIR/runner.pid, and is only used while the record is held. */
 int sweep_cmd_runner(const char *dir, int *pid)
 {
-    char path[4096];
+    char path[PATH_MAX];
     *pid = 0;
-    snprintf(path, sizeof path, "%s/lock", dir);
-    int lock = open(path, O_RDONLY | O_CLOEXEC);
-    if (lock < 0)
-        return -1;
-    bool is_free = flock(lock, LOCK_SH | LOCK_NB) == 0;
-    close(lock);
-    snprintf(path, sizeof path, "%s/runner.pid", dir);
-    FILE *f = is_free ? NULL : fopen(path, "re");
+    int held = record_is_held(dir);
+    bool fits = (size_t)snprintf(path, sizeof path, "%s/runner.pid", dir) < sizeof path;
+    FILE *f = held > 0 && fits ? fopen(path, "re") : NULL;
     if (f && (fscanf(f, "%d", pid) != 1 || *pid <= 1))
         *pid = 0;
     if (f)
         fclose(f);
-    return !is_free;
+    return held;
 }
 
 static int stop(const struct cli *cli, const struct sweep_cmd *cmd)

@@ -11,7 +11,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -175,19 +174,6 @@ static void put_page(struct page *p)
     }
 }
 
-/* Does another process run it?  The lock goes with its process, however that ended. */
-static bool has_runner(const covey_sweep *s)
-{
-    char path[SWEEP_PATH_MAX + 16];
-    snprintf(path, sizeof path, "%s/lock", s->dir);
-    int fd = s->looking ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (fd < 0)
-        return false;
-    bool held = flock(fd, LOCK_SH | LOCK_NB) != 0;
-    close(fd);
-    return held;
-}
-
 /* Better ones first; those without a value last. */
 static int by_loss(const void *a, const void *b, void *arg)
 {
@@ -259,7 +245,7 @@ covey_status page_write(covey_sweep *s, char *why, size_t why_size)
 {
     char path[SWEEP_PATH_MAX + 32], fresh[SWEEP_PATH_MAX + 64];
     struct page p = {.s = s, .status = COVEY_OK, .why = why, .why_size = why_size,
-                     .trials = controller_count(s->controller), .running = has_runner(s),
+                     .trials = controller_count(s->controller), .running = s->looking && record_is_held(s->dir) > 0,
                      .points_max = PAGE_POINTS_MAX};
     snprintf(path, sizeof path, "%s/" PAGE_FILE, s->dir);
     snprintf(fresh, sizeof fresh, "%s/." PAGE_FILE ".%d", s->dir, (int)getpid()); /* two may write at once */

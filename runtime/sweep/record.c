@@ -11,6 +11,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +28,7 @@
 
 #define BLOCK_BYTES (64u * 1024 - sizeof(struct block) - 32) /* with malloc's own, 64 KiB */
 #define LOCK_FILE "lock"
+#define LOCK_TRIES 1000         /* against those who ask whether it is held */
 
 static int64_t clock_ms(clockid_t clock)
 {
@@ -107,6 +110,35 @@ static int record_new(struct record **out, const char *dir, char *why, size_t wh
     return COVEY_OK;
 }
 
+/* Who asks record_is_held() shares the lock for an instant, and is no other runner. */
+static bool lock_alone(int fd)
+{
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return true;
+        if (flock(fd, LOCK_SH | LOCK_NB) != 0)
+            return false;
+        sched_yield();
+    }
+    errno = EWOULDBLOCK;
+    return false;
+}
+
+int record_is_held(const char *dir)
+{
+    char path[PATH_MAX];
+    if ((size_t)snprintf(path, sizeof path, "%s/" LOCK_FILE, dir) >= sizeof path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    bool held = flock(fd, LOCK_SH | LOCK_NB) != 0;
+    close(fd);
+    return held;
+}
+
 /* The lock goes with the process, however that ends; the number in the file is
  * for the one who is refused. */
 static int take_lock(struct record *r, char *why, size_t why_size)
@@ -118,7 +150,7 @@ static int take_lock(struct record *r, char *why, size_t why_size)
         snprintf(why, why_size, "%s: %s", path, strerror(errno));
         return COVEY_ESYSTEM;
     }
-    if (flock(r->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    if (!lock_alone(r->lock_fd)) {
         bool held = errno == EWOULDBLOCK;
         ssize_t len = pread(r->lock_fd, text, sizeof text - 1, 0);
         if (held)

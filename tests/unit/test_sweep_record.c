@@ -390,6 +390,31 @@ static void test_a_second_runner_is_refused(void **state)
     record_finish(&first);
 }
 
+#define ASKED_ROUNDS 100
+
+/* Who only asks whether it runs, as views do all the time, keeps nobody from running it. */
+static void test_asking_keeps_nobody_out(void **state)
+{
+    (void)state;
+    assert_int_equal(record_is_held(dir.path), -1);
+    struct record *record = create();
+    assert_int_equal(record_is_held(dir.path), 1);
+    record_finish(&record);
+    assert_int_equal(record_is_held(dir.path), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    while (pid == 0)
+        (void)record_is_held(dir.path);
+    int refused = 0;
+    for (int i = 0; i < ASKED_ROUNDS; i++) {
+        refused += record_resume(&record, dir.path, why, sizeof why) == COVEY_EREFUSED;
+        record_finish(&record);
+    }
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(refused, 0);
+}
+
 static void test_no_sweep_is_told(void **state)
 {
     (void)state;
@@ -688,6 +713,7 @@ int main(void)
         TEST(test_large_reports_wait_for_room),
         TEST(test_numbers_are_found),
         TEST(test_a_second_runner_is_refused),
+        TEST(test_asking_keeps_nobody_out),
         TEST(test_no_sweep_is_told),
         TEST(test_a_damaged_file_is_told),
         TEST(test_a_lost_event_is_told),
