@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -27,10 +28,13 @@ static void set_environment(void)
     setenv("PYTHONIOENCODING", "utf-8", 0);
 }
 
-__attribute__((noreturn)) static void become(char *const argv[], int out, int failed)
+/* In a group of its own it does not get the terminal's Ctrl-C, so it ends with who asked. */
+__attribute__((noreturn)) static void become(char *const argv[], pid_t parent, int out, int failed)
 {
     int null = open("/dev/null", O_RDONLY);
     setpgid(0, 0);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+        _exit(127);
     set_environment();
     if (null >= 0 && dup2(null, 0) >= 0 && dup2(out, 1) >= 0 && dup2(out, 2) >= 0)
         execvp(argv[0], argv);
@@ -104,9 +108,9 @@ static int read_failure(int fd)
 
 static void run_in(struct help_result *out, char *const argv[], int pipes[2], int failed[2], int ms, size_t bytes)
 {
-    pid_t pid = fork();
+    pid_t parent = getpid(), pid = fork();
     if (pid == 0)
-        become(argv, pipes[1], failed[1]);
+        become(argv, parent, pipes[1], failed[1]);
     close(pipes[1]);
     close(failed[1]);
     pipes[1] = failed[1] = -1;

@@ -2,7 +2,8 @@
  *
  * A stranger's program may wait for input, print without end, ignore what it is
  * told, and leave children behind: it gets no input, a time and a size, and a process
- * group that is killed before this returns.
+ * group that is killed before this returns.  Where the caller is killed meanwhile, it is, too,
+ * though not its children.
  */
 #ifndef COVEY_SWEEP_HELP_RUN_H
 #define COVEY_SWEEP_HELP_RUN_H

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "sweep/draft.h"
@@ -353,6 +354,30 @@ static void test_run_child(void **state)
     help_result_fini(&result);
 }
 
+/* Ctrl-C ends who asks, and in its group of its own the program does not get it. */
+static void test_run_orphan(void **state)
+{
+    (void)state;
+    int ends[2];
+    char script[64], byte;
+    assert_int_equal(pipe2(ends, 0), 0);
+    snprintf(script, sizeof script, "echo >&%d; exec sleep 100", ends[1]);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        run_shell(script, 30000, 1000);
+        _exit(0);
+    }
+    close(ends[1]);
+    assert_int_equal(read(ends[0], &byte, 1), 1);   /* it runs */
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    struct pollfd fd = {.fd = ends[0], .events = POLLIN};
+    assert_int_equal(poll(&fd, 1, 10000), 1);
+    assert_true(fd.revents & POLLHUP);
+    close(ends[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_switches),
         cmocka_unit_test(test_bounds), cmocka_unit_test(test_drafts), cmocka_unit_test(test_draft_held),
         cmocka_unit_test(test_draft_command), cmocka_unit_test(test_run), cmocka_unit_test(test_run_child),
+        cmocka_unit_test(test_run_orphan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
