@@ -229,9 +229,10 @@ static bool read_peer(struct reporter *r, int i)
     char room[READ_MAX];
     struct line_from from = {r, i};
     ssize_t n = recv(r->peers[i].fd, room, sizeof room, MSG_DONTWAIT);
-    if (n < 0)
-        return errno == EAGAIN || errno == EINTR;
-    if (n == 0) {                       /* its last line may have no end */
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return true;
+    /* Gone, perhaps with answers unread, which is ECONNRESET; its last line may have no end. */
+    if (n <= 0) {
         lines_end(&r->peers[i].lines, on_line, &from);
         return false;
     }

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <poll.h>
+
 #include "check.h"
 
 #define REPORT_ENV "TEST_REPORT"
@@ -121,6 +123,17 @@ static void peer_parts(void)
     close(fd);
 }
 
+/* With an answer that was never read: the other side then hears of a reset. */
+static void peer_reset(void)
+{
+    int fd = dial();
+    struct pollfd answered = {fd, POLLIN, 0};
+    say(fd, "heard\n");
+    (void)poll(&answered, 1, CHECK_GET_MS);
+    say(fd, "without an end");
+    close(fd);
+}
+
 /* Whoever comes next gets its own answer and not one that is left. */
 static void peer_leave(void)
 {
@@ -163,7 +176,8 @@ static void peer_stdout(void)
 }
 
 static const struct { const char *name; void (*fn)(void); } peers[] = {
-    {"many", peer_many}, {"silent", peer_silent}, {"long", peer_long}, {"parts", peer_parts}, {"leave", peer_leave},
+    {"many", peer_many}, {"silent", peer_silent}, {"long", peer_long}, {"parts", peer_parts}, {"reset", peer_reset},
+    {"leave", peer_leave},
     {"deaf", peer_deaf}, {"turned", peer_turned}, {"path", peer_path}, {"stdout", peer_stdout},
 };
 
@@ -332,6 +346,7 @@ static void check_reports(covey *c)
 {
     check_peer(c, "many", MANY * EACH, "many reporters at once");
     check_peer(c, "silent", 1, "connections that say nothing");
+    check_peer(c, "reset", 2, "an end with an answer unread");
     check_peer(c, "long", 2, "a line that is too long ends its connection");
     check_peer(c, "leave", 2 * MANY, "reporters that leave before their answer");
     check_parts(c);
