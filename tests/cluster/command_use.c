@@ -4,10 +4,9 @@
  * table `peers`), so that each says exactly what a test needs to its report
  * socket: much, nothing, too much, bytes that are no text, and half a line.
  */
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-
-#include <poll.h>
 
 #include "check.h"
 
