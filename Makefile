@@ -38,12 +38,12 @@ WORKER := args command command_log lines reporter results run serve stop threads
 NODE := daemon entrance family head_link keeper keeper_main log_map log_task logs machine node_main \
     output packages pager starter zygotes
 HEAD := head record
-SWEEP := asha asha_promotion ask bands cdf checkpoints command controller csv curves curves_sweep draft grid \
-    help help_run helpers hyperband importance jsonl lane launch median metrics page page_curves \
-    page_data parzen pbt plan points record record_db record_read record_sinks record_write \
-    replay report rng run rung sample scheduler search simulate sink sobol space spec spec_covey \
-    spec_param spec_point spec_reader sweep tbevent tensorboard text tpe tree trial value yaml \
-    yaml_scalar
+SWEEP := asha asha_promotion ask bands cdf checkpoints command controller csv curves \
+    curves_sweep draft grid help help_run helpers hyperband importance jsonl lane launch median \
+    metrics page page_curves page_data parzen pbt plan points record record_db record_read \
+    record_sinks record_write replay report rng run rung sample saving scheduler search simulate \
+    sink sobol space spec spec_covey spec_param spec_point spec_reader sweep tbevent tensorboard \
+    text tpe tree trial value yaml yaml_scalar
 
 # What a program links: no libuv, no SQLite, since loading them is most of a
 # worker's start.

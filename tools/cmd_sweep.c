@@ -12,6 +12,7 @@
 #include "cmd_sweep.h"
 #include "sweep/page.h"
 #include "sweep/plan.h"
+#include "sweep/saving.h"
 #include "sweep/sweep.h"
 #include "sweep_screen.h"
 
@@ -118,7 +119,7 @@ static int show(const struct cli *cli, const struct sweep_cmd *cmd)
     return STATUS_OK;
 }
 
-void sweep_print_best(covey_sweep *s)
+static void print_best(covey_sweep *s)
 {
     const struct trial *t = controller_best(s->controller);
     if (!t)
@@ -150,22 +151,13 @@ void sweep_put_params(covey_sweep *s, const struct trial *t, struct text *out)
     }
 }
 
-/* Against running all trials as long as those that ran to the end. */
 static void print_savings(const struct controller *c)
 {
-    int64_t longest = 0, steps = 0, trials = 0;
-    for (uint32_t i = 0; i < controller_count(c); i++) {
-        const struct trial *t = controller_trial(c, i);
-        bool complete = t->state == TRIAL_COMPLETE;
-        if (!complete && t->state != TRIAL_STOPPED && t->state != TRIAL_PAUSED)
-            continue;
-        longest = complete && t->step > longest ? t->step : longest;
-        steps += t->step;
-        trials++;
-    }
-    if (steps < longest * trials)
+    struct saving saved = saving_of(c);
+    int64_t all = saved.longest * saved.trials;
+    if (saved.steps < all)
         printf("early stopping: %lld steps instead of the %lld of all trials run to the end: %.0f %% saved\n",
-               (long long)steps, (long long)(longest * trials), 100 * (1 - (double)steps / (double)(longest * trials)));
+               (long long)saved.steps, (long long)all, 100 * (1 - (double)saved.steps / (double)all));
 }
 
 void sweep_print_summary(covey_sweep *s)
@@ -182,7 +174,7 @@ void sweep_print_summary(covey_sweep *s)
         printf(", %u running or to run again", left);
     printf("\n");
     print_savings(c);
-    sweep_print_best(s);
+    print_best(s);
 }
 
 static int best(const struct cli *cli, const struct sweep_cmd *cmd)
@@ -198,7 +190,7 @@ static int best(const struct cli *cli, const struct sweep_cmd *cmd)
     else if (cmd->json)
         print_trial_json(s, t);
     else
-        sweep_print_best(s);
+        print_best(s);
     covey_sweep_close(&s);
     return exit;
 }

@@ -42,7 +42,6 @@ int sweep_cmd_fail(const struct cli *cli, covey_status status);
 int sweep_cmd_runner(const char *dir, int *pid);
 /* How it stands, and the best trial with its parameters, on standard output. */
 void sweep_print_summary(covey_sweep *sweep);
-void sweep_print_best(covey_sweep *sweep);
 /* "NAME = VALUE" lines of the parameters that are active. */
 void sweep_put_params(covey_sweep *sweep, const struct trial *trial, struct text *out);
 

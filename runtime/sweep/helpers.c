@@ -2,8 +2,7 @@
  *
  *   DIR/python/covey_report.py
  *              wandb/__init__.py
- *
- * The assembler copies them from the source tree, whose root it is started in. */
+ */
 #include "sweep/sweep.h"
 
 #include <errno.h>
@@ -14,11 +13,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-
-#define EMBED(name, path)                                                                           \
-    __asm__(".pushsection .rodata\n" #name ":\n.incbin \"" path "\"\n" #name "_end:\n.popsection\n");  \
-    extern const char name[] __attribute__((visibility("hidden")));                                  \
-    extern const char name##_end[] __attribute__((visibility("hidden")))
+#include "sweep/embed.h"
 
 EMBED(helper_report, "runtime/sweep/python/covey_report.py");
 EMBED(helper_wandb, "runtime/sweep/python/wandb/__init__.py");
@@ -28,14 +23,6 @@ __asm__(".pushsection .rodata\nhelper_argparse:\n"
 extern const char helper_argparse[] __attribute__((visibility("hidden")));
 
 const char *helpers_argparse(void) { return helper_argparse; }
-
-static bool make(const char *path)
-{
-    if (mkdir(path, 0777) == 0 || errno == EEXIST)
-        return true;
-    sweep_fail(COVEY_ESYSTEM, "cannot make %s: %s", path, strerror(errno));
-    return false;
-}
 
 /* By another name first: a trial that still runs may be reading the one of before. */
 static bool replace(const char *path, const char *from, const char *end)
@@ -63,7 +50,7 @@ bool launch_write_helpers(covey_sweep *s)
     char dir[SWEEP_PATH_MAX + 16], path[SWEEP_PATH_MAX + 48];
     snprintf(dir, sizeof dir, "%s/python", s->dir);
     snprintf(path, sizeof path, "%s/wandb", dir);
-    if (!make(dir) || !make(path))
+    if (!launch_make_dir(dir) || !launch_make_dir(path))
         return false;
     snprintf(path, sizeof path, "%s/wandb/__init__.py", dir);
     if (!replace(path, helper_wandb, helper_wandb_end))

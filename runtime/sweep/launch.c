@@ -46,7 +46,7 @@ static bool is_empty(const char *path)
     return rmdir(path) == 0 ? mkdir(path, 0777) == 0 : errno != ENOTEMPTY && errno != EEXIST;
 }
 
-static bool make(const char *path)
+bool launch_make_dir(const char *path)
 {
     if (mkdir(path, 0777) == 0 || errno == EEXIST)
         return true;
@@ -78,7 +78,7 @@ bool launch_prepare(covey_sweep *s, const struct controller_order *order)
     const char *dir = sweep_trial_dir(s, t->number);
     snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint", dir);
     snprintf(path, sizeof path, "%s/params.json", dir);
-    if (!make(dir) || !make(checkpoint))
+    if (!launch_make_dir(dir) || !launch_make_dir(checkpoint))
         return false;
     if (order->new_point) {
         const char *params = sweep_params(s, t);

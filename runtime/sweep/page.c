@@ -1,7 +1,6 @@
 /* page.c - see page.h: the file, its parts, and the gate for JSON.
  *
- * Style and scripts are files below page/, which the assembler copies from the source
- * tree, whose root it is started in; D3 is where the Makefile says. */
+ * Style and scripts are files below page/; D3 is where the Makefile says. */
 #include "sweep/page_internal.h"
 
 #include <assert.h>
@@ -14,14 +13,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sweep/embed.h"
+
 #ifndef COVEY_D3
 #define COVEY_D3 "/usr/share/nodejs/d3/dist/d3.min.js"
 #endif
 
-#define EMBED(name, path)                                                                           \
-    __asm__(".pushsection .rodata\n" #name ":\n.incbin \"" path "\"\n" #name "_end:\n.popsection\n");  \
-    extern const char name[] __attribute__((visibility("hidden")));                                  \
-    extern const char name##_end[] __attribute__((visibility("hidden")))
 #define PAGE "runtime/sweep/page/"
 
 EMBED(page_html, PAGE "page.html");

@@ -10,6 +10,7 @@
 
 #include "sweep/importance.h"
 #include "sweep/rng.h"
+#include "sweep/saving.h"
 
 /* Of trials and of runs; a state of a trial whose runner is gone is "unfinished". */
 static const char *const states[] = {
@@ -26,7 +27,8 @@ static int state_of(const char *name)
     return state_of("unfinished");
 }
 
-int page_state(const struct page *p, enum trial_state state)
+/* A trial's or run's state is one of a table that the page has: its index there. */
+static int shown_state(const struct page *p, enum trial_state state)
 {
     if (!p->running && (state == TRIAL_RUNNING || state == TRIAL_ENDING || state == TRIAL_WAITING))
         return state_of("unfinished");
@@ -213,25 +215,6 @@ static void put_best(struct page *p)
 
 /* ---- the sweep ---------------------------------------------------------------------------------- */
 
-/* What early stopping saved, by the rule of the terminal's summary: the steps of the trials that
- * ended as they should, against all of them run as far as the longest complete one. */
-struct saving { int64_t steps, longest, trials; };
-
-static struct saving saving_of(const struct page *p)
-{
-    struct saving saved = {0};
-    for (uint32_t i = 0; i < p->trials; i++) {
-        const struct trial *t = controller_trial(p->s->controller, i);
-        bool complete = t->state == TRIAL_COMPLETE;
-        if (!complete && t->state != TRIAL_STOPPED && t->state != TRIAL_PAUSED)
-            continue;
-        saved.longest = complete && t->step > saved.longest ? t->step : saved.longest;
-        saved.steps += t->step;
-        saved.trials++;
-    }
-    return saved;
-}
-
 static void put_sweep(struct page *p)
 {
     static const char *const searches[] = {[SEARCH_GRID] = "grid", [SEARCH_RANDOM] = "random",
@@ -239,7 +222,7 @@ static void put_sweep(struct page *p)
     static const char *const schedulers[] = {"none", "asha", "asha_promotion", "hyperband", "median", "pbt", "bands"};
     const struct spec *spec = p->s->spec;
     const struct controller *c = p->s->controller;
-    struct saving saved = saving_of(p);
+    struct saving saved = saving_of(c);
     int64_t ran_ms = 0;
     for (uint32_t i = 0; i < p->trials; i++)
         ran_ms += controller_trial(c, i)->ran_ms;
@@ -271,7 +254,7 @@ static void put_sweep(struct page *p)
     text_puts(&p->part, "],\n\"counts\": [");
     uint32_t counts[STATES] = {0};
     for (int i = 0; i < TRIAL_STATE_COUNT; i++)
-        counts[page_state(p, (enum trial_state)i)] += controller_in_state(c, (enum trial_state)i);
+        counts[shown_state(p, (enum trial_state)i)] += controller_in_state(c, (enum trial_state)i);
     for (size_t i = 0; i < STATES; i++)
         text_printf(&p->part, "%s%u", i ? ", " : "", counts[i]);
     text_puts(&p->part, "],\n");
@@ -283,7 +266,7 @@ static void put_sweep(struct page *p)
 static void put_trial(struct page *p, const struct trial *t)
 {
     const struct space *space = &p->s->spec->space;
-    text_printf(&p->part, "[%u,%d,", t->number, page_state(p, t->state));
+    text_printf(&p->part, "[%u,%d,", t->number, shown_state(p, t->state));
     text_json_number(&p->part, t->best);
     text_printf(&p->part, ",%lld,%lld,%u,%u,%lld,%lld,%lld,", (long long)t->best_step, (long long)t->step, t->runs,
                 t->bracket, (long long)(t->started_ms - p->began_ms),

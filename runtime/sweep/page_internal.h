@@ -35,8 +35,6 @@ void page_fail(struct page *p, covey_status status, const char *format, ...) COV
 void page_put_json(struct page *p);
 /* Six digits, which is more than a line shows; null where it is not finite. */
 void page_short_number(struct text *t, double x);
-/* A trial's or run's state is one of a table that the page has: its index there. */
-int page_state(const struct page *p, enum trial_state state);
 
 void page_put_data(struct page *p);
 /* "curves": [[step, value, step, value, ...], ...] of the trials shown, in their order. */

@@ -98,6 +98,8 @@ void checkpoints_last(covey_sweep *s);
 void checkpoints_fini(covey_sweep *s);
 
 /* launch.c */
+/* Make a directory, unless it is there.  False with covey_sweep_error(). */
+bool launch_make_dir(const char *path);
 /* Make the directory of @order's trial, with its parameters and, where it clones another
  * trial, that one's checkpoint.  False with covey_sweep_error(). */
 bool launch_prepare(covey_sweep *s, const struct controller_order *order);
