@@ -3,11 +3,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cmd.h"
-#include "covey/sweep.h"
-#include "sweep/text.h"
+#include "cmd_sweep.h"
 
 #define STATUS_STOP 10          /* for scripts: the trial is to end */
+
+bool report_put_number(struct text *out, const char *word)
+{
+    char *end;
+    double value = strtod(word, &end);
+    if (end == word || *end)
+        return false;
+    if (isfinite(value))
+        text_json_number(out, value);
+    else
+        text_puts(out, isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity");
+    return true;
+}
 
 /* "loss=0.3" as a member of the report.  CLI_GO, or the usage error's status. */
 static int add_word(const struct cli *cli, struct text *out, const char *word)
@@ -15,7 +26,7 @@ static int add_word(const struct cli *cli, struct text *out, const char *word)
     const char *equals = strchr(word, '=');
     if (!equals || equals == word)
         return cli_fail(cli, STATUS_USAGE, NULL, "'%s' is not NAME=NUMBER", word);
-    char *name = strndup(word, (size_t)(equals - word)), *end;
+    char *name = strndup(word, (size_t)(equals - word));
     if (!name)
         return cli_fail(cli, STATUS_WORK, NULL, "out of memory");
     text_puts(out, out->len > 1 ? ", " : "");
@@ -30,13 +41,8 @@ static int add_word(const struct cli *cli, struct text *out, const char *word)
         text_printf(out, "%llu", (unsigned long long)step);
         return CLI_GO;
     }
-    double value = strtod(equals + 1, &end);
-    if (end == equals + 1 || *end)
+    if (!report_put_number(out, equals + 1))
         return cli_fail(cli, STATUS_USAGE, NULL, "'%s': '%s' is not a number", word, equals + 1);
-    if (isfinite(value))
-        text_json_number(out, value);
-    else
-        text_puts(out, isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity");
     return CLI_GO;
 }
 

@@ -334,23 +334,19 @@ static int ask(const struct cli *cli, const struct sweep_cmd *cmd)
     return exit;
 }
 
-/* {"loss": 0.3} of the words "loss=0.3"; a value that is no number is a text.  Numbers are
- * written anew, since C reads more of them than JSON: .5, +1, 0x10. */
+/* {"loss": 0.3} of the words "loss=0.3"; a value that is no number is a text. */
 static bool report_of_words(struct text *out, char **words, int count)
 {
     text_puts(out, "{");
     for (int i = 0; i < count; i++) {
-        char *equals = strchr(words[i], '='), *end;
+        char *equals = strchr(words[i], '=');
         if (!equals || equals == words[i])
             return false;
         *equals = 0;
         text_puts(out, i ? "," : "");
         text_json_string(out, words[i]);
         text_puts(out, ":");
-        double x = strtod(equals + 1, &end);
-        if (equals[1] && !*end && isfinite(x))
-            text_json_number(out, x);
-        else
+        if (!report_put_number(out, equals + 1))
             text_json_string(out, equals + 1);
         *equals = '=';
     }

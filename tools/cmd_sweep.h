@@ -40,6 +40,9 @@ int sweep_cmd_fail(const struct cli *cli, covey_status status);
 /* Does a process run the sweep in @dir?  Its number in *@pid, 0 where that is not known.
  * -1 with errno: there is no sweep. */
 int sweep_cmd_runner(const char *dir, int *pid);
+/* A word as a number of a report's JSON, written anew, since C reads more than JSON: .5, +1,
+ * 0x10, nan.  False: it is none.  By cmd_report.c. */
+bool report_put_number(struct text *out, const char *word);
 /* How it stands, and the best trial with its parameters, on standard output. */
 void sweep_print_summary(covey_sweep *sweep);
 /* "NAME = VALUE" lines of the parameters that are active. */

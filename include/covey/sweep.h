@@ -241,8 +241,8 @@ covey_ctx *covey_trial_ctx(covey_trial *trial);
  * COVEY_OK          go on
  * COVEY_ECANCELLED  the trial is to end; where the whole sweep is stopped, this report may
  *                   not be recorded
- * COVEY_EPROTO      refused, the step is below one of before: covey_sweep_error(); the
- *                   sweep shows a warning, and the trial may go on
+ * COVEY_EPROTO      refused, the step is below one of before or beyond 2^52:
+ *                   covey_sweep_error(); the sweep shows a warning, and the trial may go on
  * COVEY_ENOMEM      out of memory */
 covey_status covey_trial_report(covey_trial *trial, int64_t step, double value);
 /* Several metrics: a JSON object, {"step": 5, "loss": 0.3, "accuracy": 0.9}. */

@@ -455,9 +455,9 @@ static bool enqueue(struct record *r, const char *key, const char *value, struct
 void record_append(struct record *r, struct record_event *event)
 {
     assert(event->trial < RECORD_TRIALS_MAX);
-    assert(event->kind != RECORD_REPORT || event->report.metrics);
     event->seq = ++r->last_seq;
-    if (!enqueue(r, NULL, NULL, event))
+    bool whole = event->kind != RECORD_REPORT || event->report.metrics;
+    if (!whole || !enqueue(r, NULL, NULL, event))
         record_fail(r, "out of memory for what the sweep has to record; then `covey sweep resume %s`",
                     r->dir);
 }

@@ -80,6 +80,11 @@ static bool read_report(const covey_sweep *s, struct json_object *report, int64_
         if (*step < 0)
             return refuse(out, "\"step\" is to be 0 or more");
     }
+    if (*step > SCHEDULER_STEP_MAX) {   /* sums of steps are to stay numbers */
+        snprintf(out->why, sizeof out->why, "\"step\" is to be at most %lld", (long long)SCHEDULER_STEP_MAX);
+        out->refused = true;
+        return false;
+    }
     const char *metric = s->spec->metric.name;
     if (json_object_object_get_ex(report, "", &v)) {    /* covey_trial_report() does not know its name */
         json_object_object_add(report, metric ? metric : "value", json_object_get(v));
@@ -98,11 +103,11 @@ static void record_report(covey_sweep *s, uint32_t trial, int64_t step, const do
                           struct json_object *report, struct sweep_answer *out)
 {
     struct record_event e = {.kind = RECORD_REPORT, .time_ms = sweep_now_ms(), .trial = trial};
-    json_object_object_add(report, "step", json_object_new_int64(step));
+    bool whole = json_object_object_add(report, "step", json_object_new_int64(step)) == 0;
     e.report.step = step;
     e.report.has_value = value != NULL;
     e.report.value = value ? *value : NAN;
-    e.report.metrics = json_object_to_json_string_ext(report, JSON_C_TO_STRING_PLAIN);
+    e.report.metrics = whole ? json_object_to_json_string_ext(report, JSON_C_TO_STRING_PLAIN) : NULL;
     record_append(s->record, &e);
     out->seq = e.seq;
 }

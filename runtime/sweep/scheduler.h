@@ -27,6 +27,8 @@
 
 #include "sweep/space.h"
 
+/* Rungs are at whole steps below it, and reports at most there, so that doubles hold them exactly. */
+#define SCHEDULER_STEP_MAX (INT64_C(1) << 52)
 #define SCHEDULER_NO_TRIAL UINT32_MAX
 #define SCHEDULER_RUNGS_MAX 100 /* in one bracket; W&B makes as many bands */
 

@@ -11,9 +11,6 @@
 #include "sweep/rung.h"
 #include "sweep/scheduler.h"
 
-/* Rungs are at whole steps below it, so that doubles hold them exactly. */
-#define SCHEDULER_STEP_MAX (INT64_C(1) << 52)
-
 enum scheduler_state { IS_RUNNING, IS_ENDING, IS_PAUSED, IS_GONE };
 
 struct scheduler_trial {

@@ -172,6 +172,10 @@ run "$covey" sweep tell asked --trial 4294967296 loss=0.1
 t 'a trial that is not there is none that is' status_is 2
 run "$covey" sweep tell asked --trial 0 loss=.45
 t 'a number as C and awk write them' status_is 0
+run "$covey" sweep tell asked --trial 0 --step 9223372036854775807 loss=0.1
+t 'a step without a successor is refused' err_has 'at most'
+run "$covey" sweep tell asked --trial 0 loss=nan
+t 'a loss that is no number any more' status_is 0
 run "$covey" sweep tell asked --trial 0 loss=0.4 --done
 t 'tell it is done' status_is 0
 run "$covey" sweep tell asked --trial 0 loss=0.4

@@ -390,6 +390,22 @@ static void test_a_second_runner_is_refused(void **state)
     record_finish(&first);
 }
 
+/* A report that cannot be recorded is as bad as a full disk, and no bug. */
+static void test_a_report_without_memory(void **state)
+{
+    (void)state;
+    struct record *record = create();
+    append(record, 1, 10);
+    struct record_event e = {.kind = RECORD_REPORT, .trial = 0, .report = {.step = 3}};
+    record_append(record, &e);
+    assert_non_null(record_failed(record));
+    assert_non_null(strstr(record_failed(record), "memory"));
+    record_finish(&record);
+    record = resume();
+    assert_true(played(record) <= 10);
+    record_finish(&record);
+}
+
 #define ASKED_ROUNDS 100
 
 /* Who only asks whether it runs, as views do all the time, keeps nobody from running it. */
@@ -714,6 +730,7 @@ int main(void)
         TEST(test_numbers_are_found),
         TEST(test_a_second_runner_is_refused),
         TEST(test_asking_keeps_nobody_out),
+        TEST(test_a_report_without_memory),
         TEST(test_no_sweep_is_told),
         TEST(test_a_damaged_file_is_told),
         TEST(test_a_lost_event_is_told),
