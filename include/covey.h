@@ -91,7 +91,7 @@ extern "C" {
     X(EDEADLINE, "the deadline passed")                                       \
     X(EDEPTH, "tasks wait for tasks too deeply")                              \
     X(EEXIT, "the command ended with a non-zero status")                      \
-    X(ESTART, "the program could not be started as a worker")                 \
+    X(ESTART, "the program could not be started")                             \
     X(EAGAIN, "not now")
 
 typedef enum covey_status {

@@ -231,6 +231,8 @@ static void print_space(const struct space *space)
                 text_puts(&text, k ? ", " : "");
                 value_print_python(&text, &p->choices[k]);
             }
+            for (size_t k = 0; k < text.len; k++)
+                text.data[k] = (char)(text.data[k] == '\n' ? ' ' : text.data[k]);
             printf("%s%s\n", text_get(&text) ? text_get(&text) : "", p->count > 8 ? ", ..." : "");
             text_fini(&text);
         } else if (p->distribution == DIST_NORMAL || p->distribution == DIST_LOG_NORMAL) {
@@ -254,6 +256,11 @@ static int preview(const struct cli *cli, const struct sweep_cmd *cmd)
     struct spec *spec = spec_open(cmd->word, on_warning, NULL, why, sizeof why);
     if (!spec)
         return cli_fail(cli, STATUS_USAGE, NULL, "%s", why);
+    for (size_t i = 0; cmd->set.items[i]; i++)
+        if (!spec_set_line(spec, cmd->set.items[i], why, sizeof why)) {
+            spec_free(&spec);
+            return cli_fail(cli, STATUS_USAGE, NULL, "%s", why);
+        }
     uint64_t trials = cmd->count ? cmd->count : spec->run_cap, size = space_size(&spec->space);
     if (spec->search.kind == SEARCH_GRID && (trials == 0 || trials > size))
         trials = size;
@@ -449,9 +456,15 @@ covey_sweep_opts sweep_cmd_opts(const struct sweep_cmd *cmd)
     };
 }
 
-/* Numbers that what takes them could not hold would mean others there. */
-static int check_numbers(const struct cli *cli, const struct sweep_cmd *cmd)
+/* Numbers that what takes them could not hold would mean others there, and 0 what was not
+ * given. */
+static int check_numbers(const struct cli *cli, struct sweep_cmd *cmd)
 {
+    if (cmd->parallel == 0 || cmd->count == 0)
+        return cli_fail(cli, STATUS_USAGE, NULL, "--%s 0: at least 1 is wanted, or leave it out",
+                        cmd->count ? "parallel" : "count");
+    cmd->parallel = cmd->parallel == UINT64_MAX ? 0 : cmd->parallel;
+    cmd->count = cmd->count == UINT64_MAX ? 0 : cmd->count;
     const struct { const char *name; uint64_t value, most; } numbers[] = {
         {"parallel", cmd->parallel, UINT32_MAX},
         {"trial", cmd->trial == UINT64_MAX ? 0 : cmd->trial, UINT32_MAX},
@@ -466,7 +479,7 @@ static int check_numbers(const struct cli *cli, const struct sweep_cmd *cmd)
 
 static int parse_and_run(struct cli *cli, int argc, char **argv)
 {
-    struct sweep_cmd cmd = {.seed = UINT64_MAX, .trial = UINT64_MAX};
+    struct sweep_cmd cmd = {.seed = UINT64_MAX, .trial = UINT64_MAX, .parallel = UINT64_MAX, .count = UINT64_MAX};
     const struct arg_option options[] = {
         {"dir", 0, ARG_TEXT, &cmd.dir, "DIR", "of a new sweep (default sweeps/NAME-DATE)"},
         {"parallel", 0, ARG_UINT, &cmd.parallel, "N", "trials at once (default: what the cluster has room for)"},

@@ -106,6 +106,21 @@ void launch_snapshot(covey_sweep *s, uint32_t trial)
         sweep_say(s, "warning: trial %u: no snapshot of its checkpoint: %s", trial, strerror(errno));
 }
 
+/* A program prints what it likes; what a terminal would take for orders is shown as "?". */
+static void make_printable(char *s, size_t size)
+{
+    for (size_t i = 0, n; i < size; i += n) {
+        uint32_t code = 0;
+        n = text_utf8(s + i, &code);
+        bool shown = n > 0 && (code == '\n' || code == '\t' || (code >= 0x20 && code != 0x7f && code >> 5 != 4));
+        n = n > 0 ? n : 1;
+        if (s[i] == '\r')       /* of a progress bar, or of a Windows line end */
+            s[i] = '\n';
+        else if (!shown)
+            memset(s + i, '?', n);
+    }
+}
+
 void launch_tail(covey_sweep *s, uint32_t trial, char *out, size_t size)
 {
     char path[PATH_MAX];
@@ -116,9 +131,10 @@ void launch_tail(covey_sweep *s, uint32_t trial, char *out, size_t size)
     ssize_t n = fd < 0 ? 0 : pread(fd, out, size - 1, from);
     if (fd >= 0)
         close(fd);
-    while (n > 0 && (out[n - 1] == '\n' || out[n - 1] == ' '))
+    while (n > 0 && strchr(" \r\n", out[n - 1]))
         n--;
     out[n > 0 ? n : 0] = 0;
+    make_printable(out, n > 0 ? (size_t)n : 0);
     char *line = from > 0 ? strchr(out, '\n') : NULL;   /* not the end of a cut line */
     if (line)
         memmove(out, line + 1, strlen(line + 1) + 1);

@@ -41,8 +41,9 @@ static struct json_object *parse(const char *json, size_t size, struct sweep_ans
         return report;
     /* To be continued is what it says of one that ends too soon. */
     bool shape = error == json_tokener_success || error == json_tokener_continue;
-    refuse(out, shape ? "a report is a JSON object, such as {\"step\": 5, \"loss\": 0.3}"
-                      : json_tokener_error_desc(error));
+    snprintf(out->why, sizeof out->why, "%s%sa report is a JSON object, such as {\"step\": 5, \"loss\": 0.3}",
+             shape ? "" : json_tokener_error_desc(error), shape ? "" : ": ");
+    out->refused = true;
     json_object_put(report);
     return NULL;
 }
@@ -65,8 +66,21 @@ static bool number_of(struct json_object *v, double *out)
     return false;
 }
 
+/* For who waits for a metric that never comes: what came instead.  As many as there is room for. */
+static void keep_names(covey_sweep *s, struct json_object *report)
+{
+    size_t len = 0, size = sizeof s->other_metrics;
+    s->other_metrics[0] = 0;
+    json_object_object_foreach(report, name, value)
+    {
+        (void)value;
+        if (strcmp(name, "step") != 0 && len + strlen(name) + 5 < size)
+            len += (size_t)snprintf(s->other_metrics + len, size - len, "%s\"%s\"", len ? ", " : "", name);
+    }
+}
+
 /* False: @out says why. */
-static bool read_report(const covey_sweep *s, struct json_object *report, int64_t *step, double *value,
+static bool read_report(covey_sweep *s, struct json_object *report, int64_t *step, double *value,
                         bool *has_value, struct sweep_answer *out)
 {
     struct json_object *v;
@@ -91,6 +105,8 @@ static bool read_report(const covey_sweep *s, struct json_object *report, int64_
         json_object_object_del(report, "");
     }
     *has_value = metric && json_object_object_get_ex(report, metric, &v);
+    if (metric && !*has_value)
+        keep_names(s, report);
     if (*has_value && !number_of(v, value)) {
         snprintf(out->why, sizeof out->why, "\"%s\" is to be a number", metric);
         out->refused = true;

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <math.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,6 +146,20 @@ void sweep_tell_end(covey_sweep *s, uint32_t trial, enum record_fate fate, const
     }
 }
 
+static void say_signal(int number, char *why, size_t why_size)
+{
+    const char *name = sigabbrev_np(number);
+    snprintf(why, why_size, "killed by signal %d%s%s%s", number, name ? ", SIG" : "", name ? name : "",
+             number == SIGKILL ? ": as the kernel does where memory is short" : "");
+}
+
+static void say_no_metric(const covey_sweep *s, const char *metric, char *why, size_t why_size)
+{
+    const char *others = s->other_metrics;
+    snprintf(why, why_size, "it ended well and never reported \"%s\", the file's metric%s%s%s", metric,
+             *others ? " (reports had " : "", others, *others ? ")" : "");
+}
+
 /* Its exit status as a shell would say it, and what is to be told. */
 static int read_status(struct slot *slot, covey_status status, char *why, size_t why_size)
 {
@@ -158,11 +173,11 @@ static int read_status(struct slot *slot, covey_status status, char *why, size_t
     if (!slot->s->task && covey_get_i64(slot->c, slot->ref, 0, &code) != COVEY_OK)
         code = 1;
     if (code > 128)
-        snprintf(why, why_size, "killed by signal %lld", (long long)code - 128);
+        say_signal((int)code - 128, why, why_size);
     else if (code != 0)
         snprintf(why, why_size, "exit status %lld", (long long)code);
     else if (metric && controller_trial(slot->s->controller, slot->trial)->values == 0)
-        snprintf(why, why_size, "it ended well and never reported \"%s\", the file's metric", metric);
+        say_no_metric(slot->s, metric, why, why_size);
     return (int)code;
 }
 

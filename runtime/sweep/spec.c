@@ -413,3 +413,16 @@ bool spec_set(struct spec *spec, const char *key, const char *value, char *why, 
     text_fini(&set);
     return ok;
 }
+
+bool spec_set_line(struct spec *spec, const char *line, char *why, size_t why_size)
+{
+    char key[128];
+    const char *equals = strchr(line, '=');
+    if (!equals || (size_t)(equals - line) >= sizeof key || strchr(line, '\n')) {
+        snprintf(why, why_size, "--set %s: key=value is wanted, such as run_cap=200", line);
+        return false;
+    }
+    memcpy(key, line, (size_t)(equals - line));
+    key[equals - line] = 0;
+    return spec_set(spec, key, equals + 1, why, why_size);
+}

@@ -73,6 +73,8 @@ void spec_free(struct spec **spec);
  * file's, with dots below `covey` (run_cap, covey.parallel, parallel).  Only
  * what does not change the space or the search's meaning.  False with @why. */
 bool spec_set(struct spec *spec, const char *key, const char *value, char *why, size_t why_size);
+/* The same of "key=value". */
+bool spec_set_line(struct spec *spec, const char *line, char *why, size_t why_size);
 
 /* The schedulers that @text names, as `covey.scheduler` would and with commas between:
  * "asha, {type: median, grace: 3}".  How many; -1 with @why, which calls them @name. */

@@ -430,6 +430,7 @@ bool spec_set_covey(struct spec_reader *r, const char *key, const struct yaml_it
     const char *near = nearest_word(key, settable);
     if (near)
         return spec_fail(r, item, "no key of that name can be set; did you mean %s?", near);
-    return spec_fail(r, item, "this key is not for --set: what the file says of parameters, search and "
-                     "scheduler holds for the whole sweep");
+    return spec_fail(r, item, "this key is not for --set, which changes run_cap, parallel, retries, checkpoints, "
+                     "storm, time, trial_time, grace, leave, wandb, metric.target and resources.NAME; all else holds for "
+                     "the whole sweep and stands in the file%s", strcmp(key, "seed") == 0 ? " (or --seed)" : "");
 }

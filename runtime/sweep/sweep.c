@@ -191,14 +191,9 @@ static char *read_file(const char *path)
 /* Change what @line says ("key=value"), and remember it in @sets. */
 static covey_status set_line(covey_sweep *s, const char *line, struct text *sets)
 {
-    char key[128], why[512];
-    const char *equals = strchr(line, '=');
-    if (!equals || (size_t)(equals - line) >= sizeof key || strchr(line, '\n'))
-        return sweep_fail(COVEY_EINVAL, "set \"%s\": key=value is wanted, such as run_cap=200", line);
-    memcpy(key, line, (size_t)(equals - line));
-    key[equals - line] = 0;
-    if (!spec_set(s->spec, key, equals + 1, why, sizeof why))
-        return sweep_fail(COVEY_EINVAL, "set %s: %s", line, why);
+    char why[512];
+    if (!spec_set_line(s->spec, line, why, sizeof why))
+        return sweep_fail(COVEY_EINVAL, "%s", why);
     text_printf(sets, "%s\n", line);
     return COVEY_OK;
 }

@@ -43,6 +43,7 @@ struct covey_sweep {
     bool held;                  /* no trial is started until this is false again */
     struct kept_trials kept;    /* owned */
     struct run *run;            /* while covey_sweep_run() is at it */
+    char other_metrics[128];    /* of the last report without the file's metric, for a message */
     struct text params, words;  /* for what is handed out */
     char trial_dir[SWEEP_PATH_MAX + 32];
 };

@@ -316,6 +316,23 @@ static _Noreturn void become(const struct command *m, struct child_fds fds, pid_
     _exit(127);
 }
 
+/* "" where the error says enough. */
+static const char *how_to_mend(const struct command *m, int error)
+{
+    struct stat st;
+    char path[2 * PATH_MAX];
+    snprintf(path, sizeof(path), "%s/%s", m->path[0] == '/' ? "" : m->cwd, m->path);
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+        return "";
+    if (error == EACCES)
+        return "; chmod +x makes a file executable";
+    if (error == ENOENT)
+        return "; the file is there, so its first line (#!) names no program, perhaps for a Windows line end";
+    if (error == ENOEXEC)
+        return "; a script begins with a line such as #!/bin/sh";
+    return "";
+}
+
 static bool fork_command(struct command *m, struct child_fds fds, int report)
 {
     pid_t parent = getpid();
@@ -329,7 +346,8 @@ static bool fork_command(struct command *m, struct child_fds fds, int report)
         pid = -1;
     }
     if (pid < 0) {
-        run_fail(m->ctx, COVEY_ESTART, error, "cannot run %s in %s: %s", m->path, m->cwd, strerror(error));
+        run_fail(m->ctx, COVEY_ESTART, error, "cannot run %s in %s: %s%s", m->path, m->cwd, strerror(error),
+                 how_to_mend(m, error));
         return false;
     }
     setpgid(pid, pid);

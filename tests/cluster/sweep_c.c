@@ -519,7 +519,7 @@ static void check_misuse(covey *c)
                  "\"curv\"; did you mean curve?", "no such trial");
     const char *const no_value[] = {"run_cap", NULL}, *const no_key[] = {"run_cup=3", NULL};
     check_create((covey_sweep_opts){.text = text, .set = no_value, .dir = in_root("none")}, COVEY_EINVAL,
-                 "set \"run_cap\": key=value", "a set without a value");
+                 "--set run_cap: key=value", "a set without a value");
     check_create((covey_sweep_opts){.text = text, .set = no_key, .dir = in_root("none")}, COVEY_EINVAL,
                  "did you mean run_cap?", "a set of nothing");
     check(access(in_root("none"), F_OK) != 0, "what is refused leaves nothing behind");

@@ -195,6 +195,27 @@ t 'a program that prints 100 MB' shown loud complete 1
 t 'its log is bounded' eval '[ "$(stat -c %s loud/trials/0000/log)" -lt 70000000 ]'
 rm -rf loud
 
+# Failures that a message can help with
+printf '#!/bin/sh\r\n' >windows.sh
+sweep windows '[./windows.sh]' ''
+run "$covey" sweep run windows.yaml --dir "a \"quoted\" directory" --count 1
+t 'a file that is not executable' err_has 'chmod +x'
+chmod +x windows.sh
+run "$covey" sweep run windows.yaml --dir windows --count 1
+t 'a script with Windows line ends' err_has 'Windows line end'
+sweep other '[sh, -c, "$COVEY_BIN report acc=1"]' ''
+run "$covey" sweep run other.yaml --dir other --count 1
+t 'a metric that never comes: what came instead' err_has '(reports had "acc")'
+sweep binary '[sh, -c, "printf \"\\033[31mred\\r\\000end\"; exit 1"]' ''
+run "$covey" sweep run binary.yaml --dir binary --count 1
+t 'what a terminal would obey is not passed on' grep -q '^?\[31mred$' "$err"
+run "$covey" sweep run other.yaml --dir far --parallel 0
+t '--parallel 0 is refused' status_is 2
+run "$covey" sweep show "a \"quoted\" directory" --json
+t 'quotes in the name of a directory' out_has 'a \"quoted\" directory'
+run "$covey" sweep preview other.yaml --set run_cap=17
+t 'preview takes --set' out_has 'trials     17'
+
 # Many that end at once
 sweep many '[sh, -c, "echo \"{\\\"loss\\\": 1}\"; while [ ! -e flag ]; do sleep 0.1; done"]' 'report: stdout'
 "$covey" start --cpus 200 --processes 220 -q
