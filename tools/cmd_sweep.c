@@ -386,15 +386,16 @@ static int tell(const struct cli *cli, const struct sweep_cmd *cmd)
     return exit;
 }
 
-/* The runner's pid stands in DIR/runner.pid, and is only used while the record is held. */
+/* The runner's pid stands in DIR/runner.pid.  Of one that was killed it stays there, and may be
+ * anybody's by now: it counts if that process holds the record. */
 int sweep_cmd_runner(const char *dir, int *pid)
 {
     char path[PATH_MAX];
-    *pid = 0;
-    int held = record_is_held(dir);
+    int holder, held = record_is_held(dir, &holder);
     bool fits = (size_t)snprintf(path, sizeof path, "%s/runner.pid", dir) < sizeof path;
     FILE *f = held > 0 && fits ? fopen(path, "re") : NULL;
-    if (f && (fscanf(f, "%d", pid) != 1 || *pid <= 1))
+    *pid = 0;
+    if (f && (fscanf(f, "%d", pid) != 1 || *pid <= 1 || *pid != holder))
         *pid = 0;
     if (f)
         fclose(f);
@@ -403,9 +404,12 @@ int sweep_cmd_runner(const char *dir, int *pid)
 
 static int stop(const struct cli *cli, const struct sweep_cmd *cmd)
 {
-    int pid;
-    if (sweep_cmd_runner(cmd->word, &pid) < 0)
+    int pid, held = sweep_cmd_runner(cmd->word, &pid);
+    if (held < 0)
         return cli_fail(cli, STATUS_USAGE, NULL, "no sweep in %s: %s", cmd->word, strerror(errno));
+    if (held > 0 && pid == 0)
+        return cli_fail(cli, STATUS_WORK, "try again", "the sweep in %s is just beginning, or somebody asks or tells",
+                        cmd->word);
     if (pid == 0 || kill(pid, SIGINT) != 0)
         return cli_fail(cli, STATUS_WORK, NULL, "nobody runs the sweep in %s", cmd->word);
     cli_say(cli, "its running trials save their checkpoints; `covey sweep resume %s` goes on\n", cmd->word);

@@ -242,7 +242,7 @@ covey_status page_write(covey_sweep *s, char *why, size_t why_size)
 {
     char path[SWEEP_PATH_MAX + 32], fresh[SWEEP_PATH_MAX + 64];
     struct page p = {.s = s, .status = COVEY_OK, .why = why, .why_size = why_size,
-                     .trials = controller_count(s->controller), .running = s->looking && record_is_held(s->dir) > 0,
+                     .trials = controller_count(s->controller), .running = s->looking && record_is_held(s->dir, NULL) > 0,
                      .points_max = PAGE_POINTS_MAX};
     snprintf(path, sizeof path, "%s/" PAGE_FILE, s->dir);
     snprintf(fresh, sizeof fresh, "%s/." PAGE_FILE ".%d", s->dir, (int)getpid()); /* two may write at once */

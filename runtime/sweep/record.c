@@ -124,9 +124,11 @@ static bool lock_alone(int fd)
     return false;
 }
 
-int record_is_held(const char *dir)
+int record_is_held(const char *dir, int *pid)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], text[32] = "";
+    if (pid)
+        *pid = 0;
     if ((size_t)snprintf(path, sizeof path, "%s/" LOCK_FILE, dir) >= sizeof path) {
         errno = ENAMETOOLONG;
         return -1;
@@ -135,6 +137,8 @@ int record_is_held(const char *dir)
     if (fd < 0)
         return -1;
     bool held = flock(fd, LOCK_SH | LOCK_NB) != 0;
+    if (held && pid && pread(fd, text, sizeof text - 1, 0) > 0)
+        *pid = atoi(text);
     close(fd);
     return held;
 }

@@ -103,9 +103,10 @@ int record_create(struct record **out, const char *dir, const struct record_swee
 int record_resume(struct record **out, const char *dir, char *why, size_t why_size);
 /* Only look: no lock, no writer. */
 int record_look(struct record **out, const char *dir, char *why, size_t why_size);
-/* Does a process have the record in @dir open for going on?  The answer goes with that process,
- * however it ended.  -1 with errno: there is no record. */
-int record_is_held(const char *dir);
+/* Does a process have the record in @dir open for going on?  Its number in *@pid (NULL: not
+ * wanted), 0 where that is not known.  The answer goes with that process, however it ended.
+ * -1 with errno: there is no record. */
+int record_is_held(const char *dir, int *pid);
 /* Waits until all is on disk.  Sets *record to NULL. */
 void record_finish(struct record **record);
 

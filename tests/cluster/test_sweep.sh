@@ -156,6 +156,22 @@ t 'no sweep there' status_is 2
 run "$covey" sweep rum plain.yaml
 t 'the nearest action is named' err_has 'did you mean run?'
 
+# A runner that was killed leaves its number, which may be anybody's by now.
+run "$covey" sweep create plain.yaml --dir stale
+mkfifo held
+flock stale/lock sh -c 'echo >held; exec sleep 100' &
+holder=$!
+read -r _ <held
+sleep 100 &
+stranger=$!
+echo $stranger >stale/runner.pid
+run "$covey" sweep stop stale
+t 'stop signals nobody but the runner' status_is 1
+kill $stranger
+wait $stranger 2>/dev/null
+pkill -P $holder
+wait $holder 2>/dev/null
+
 long=$(printf '%05000d' 0 | sed 's,0\{50\},&/,g')
 run "$covey" sweep create plain.yaml --dir "$long"
 t 'a path that is too long is none that is shorter' err_has "name too long"

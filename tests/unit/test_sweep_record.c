@@ -412,15 +412,17 @@ static void test_a_report_without_memory(void **state)
 static void test_asking_keeps_nobody_out(void **state)
 {
     (void)state;
-    assert_int_equal(record_is_held(dir.path), -1);
+    assert_int_equal(record_is_held(dir.path, NULL), -1);
     struct record *record = create();
-    assert_int_equal(record_is_held(dir.path), 1);
+    int holder;
+    assert_int_equal(record_is_held(dir.path, &holder), 1);
+    assert_int_equal(holder, getpid());
     record_finish(&record);
-    assert_int_equal(record_is_held(dir.path), 0);
+    assert_int_equal(record_is_held(dir.path, NULL), 0);
     pid_t pid = fork();
     assert_true(pid >= 0);
     while (pid == 0)
-        (void)record_is_held(dir.path);
+        (void)record_is_held(dir.path, NULL);
     int refused = 0;
     for (int i = 0; i < ASKED_ROUNDS; i++) {
         refused += record_resume(&record, dir.path, why, sizeof why) == COVEY_EREFUSED;
