@@ -4,9 +4,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cmd_sweep.h"
+#include "core/types.h"
+#include "io/mono.h"
 #include "sweep/sweep.h"
 #include "sweep_keys.h"
 #include "sweep_screen.h"
@@ -33,13 +34,6 @@ struct live {
     struct view view;
 };
 
-static int64_t mono_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
-
 struct live *live_new(const struct cli *cli, const struct live_ops *ops, void *arg)
 {
     struct live *l = calloc(1, sizeof *l);
@@ -48,7 +42,7 @@ struct live *live_new(const struct cli *cli, const struct live_ops *ops, void *a
     l->cli = cli;
     l->ops = ops;
     l->arg = arg;
-    l->began_ms = mono_ms();
+    l->began_ms = mono_ns() / MS_NS;
     l->terminal = !cli->quiet && term_open();
     return l;
 }
@@ -189,7 +183,7 @@ static void look_at_best(struct live *l, covey_sweep *s)
 static void look_at_time(struct live *l, covey_sweep *s)
 {
     struct view *v = &l->view;
-    int64_t now_ms = mono_ms();
+    int64_t now_ms = mono_ns() / MS_NS;
     uint32_t ended = over(s->controller), here = ended - l->ended_before;
     uint64_t reports = controller_reports(s->controller);
     view_rate_note(&l->rate, now_ms, ended, reports);
