@@ -193,7 +193,9 @@ static void on_settled(covey *c, covey_ref ref, covey_status status, void *arg)
         run->broken = sweep_fail(COVEY_ENODE, "the cluster ended, or its node died, while the sweep ran; "
                                  "`covey sweep resume %s` goes on", s->dir);
     if (!trial_is_over(t->state)) { /* else it was cancelled, and its end is recorded */
-        bool interrupted = run->ending || status == COVEY_ENODE;    /* through no fault of the trial's */
+        /* Through no fault of the trial's; its directory may have gone after it was submitted. */
+        bool interrupted = run->ending || status == COVEY_ENODE ||
+                           (status == COVEY_ESTART && !launch_has_cwd(s));
         enum record_fate fate = sweep_record_end(s, slot->trial, code, interrupted, why[0] ? why : NULL);
         sweep_tell_end(s, slot->trial, fate, why[0] ? why : NULL);
     }
