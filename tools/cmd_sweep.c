@@ -213,34 +213,49 @@ static int report(const struct cli *cli, const struct sweep_cmd *cmd)
 
 /* ---- preview ------------------------------------------------------------------------------ */
 
-static void print_space(const struct space *space)
+static void print_choices(const struct param *p)
+{
+    struct text text = TEXT_NONE;
+    for (size_t k = 0; k < p->count && k < 8; k++) {
+        text_puts(&text, k ? ", " : "");
+        value_print_python(&text, &p->choices[k]);
+    }
+    for (size_t k = 0; k < text.len; k++)
+        text.data[k] = (char)(text.data[k] == '\n' ? ' ' : text.data[k]);
+    printf("%s%s\n", text_get(&text) ? text_get(&text) : "", p->count > 8 ? ", ..." : "");
+    text_fini(&text);
+}
+
+static void print_param(const struct param *p)
 {
     static const char *const names[] = {"choice", "uniform", "log uniform", "inverse log uniform", "normal",
                                         "log normal", "beta"};
-    uint64_t size = space_size(space);
-    printf("space: %zu parameters", space->count);
-    if (size != UINT64_MAX)
-        printf(", %llu points", (unsigned long long)size);
-    printf("\n");
-    for (size_t i = 0; i < space->count; i++) {
-        const struct param *p = &space->params[i];
-        printf("  %-24s ", p->name);
-        if (p->distribution == DIST_CHOICE) {
-            struct text text = TEXT_NONE;
-            for (size_t k = 0; k < p->count && k < 8; k++) {
-                text_puts(&text, k ? ", " : "");
-                value_print_python(&text, &p->choices[k]);
-            }
-            for (size_t k = 0; k < text.len; k++)
-                text.data[k] = (char)(text.data[k] == '\n' ? ' ' : text.data[k]);
-            printf("%s%s\n", text_get(&text) ? text_get(&text) : "", p->count > 8 ? ", ..." : "");
-            text_fini(&text);
-        } else if (p->distribution == DIST_NORMAL || p->distribution == DIST_LOG_NORMAL) {
-            printf("%s, mu %g, sigma %g\n", names[p->distribution], p->mu, p->sigma);
-        } else {
-            printf("%s, %g to %g%s\n", names[p->distribution], p->low, p->high, p->whole ? ", whole" : "");
-        }
+    printf("  %-24s ", p->name);
+    if (p->distribution == DIST_CHOICE) {
+        print_choices(p);
+        return;
     }
+    printf("%s, ", names[p->distribution]);
+    if (p->distribution == DIST_NORMAL || p->distribution == DIST_LOG_NORMAL)
+        printf("mu %g, sigma %g", p->mu, p->sigma);
+    else if (p->distribution == DIST_BETA)
+        printf("a %g, b %g", p->a, p->b);
+    else
+        printf("%g to %g", p->low, p->high);
+    if (p->quantum > 0 && !(p->whole && p->quantum == 1))
+        printf(", multiples of %g", p->quantum);
+    printf("%s\n", p->whole ? ", whole" : "");
+}
+
+static void print_space(const struct space *space)
+{
+    uint64_t size = space_size(space);
+    printf("space: %zu parameter%s", space->count, space->count == 1 ? "" : "s");
+    if (size != UINT64_MAX)
+        printf(", %llu point%s", (unsigned long long)size, size == 1 ? "" : "s");
+    printf("\n");
+    for (size_t i = 0; i < space->count; i++)
+        print_param(&space->params[i]);
 }
 
 static void on_warning(const char *text, void *arg)

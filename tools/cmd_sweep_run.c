@@ -128,6 +128,14 @@ int sweep_cmd_ended(const struct cli *cli, covey_status status, const char *why)
     return cli_fail(cli, status == COVEY_ECANCELLED ? 128 + SIGINT : STATUS_WORK, NULL, "%s", why);
 }
 
+/* Not where the disk is full. */
+static bool page_exists(const covey_sweep *s)
+{
+    char path[SWEEP_PATH_MAX + 32];
+    snprintf(path, sizeof path, "%s/" PAGE_FILE, s->dir);
+    return access(path, R_OK) == 0;
+}
+
 static int run(struct runner *r, covey_sweep *s)
 {
     const covey_open_opts opts = {.size = sizeof opts, .quiet = true};
@@ -149,7 +157,8 @@ static int run(struct runner *r, covey_sweep *s)
     covey_close(&c);
     sweep_print_summary(s);
     printf("in %s\n", s->dir);
-    printf("report: %s/" PAGE_FILE "\n", s->dir);
+    if (page_exists(s))
+        printf("report: %s/" PAGE_FILE "\n", s->dir);
     int exit = sweep_cmd_ended(r->cli, status, covey_sweep_error());
     running = NULL;
     return exit;

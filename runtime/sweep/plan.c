@@ -207,6 +207,10 @@ static void print_compute(struct text *t, const struct plan *p)
         text_puts(t, "compute    not known: trials end of themselves\n");
         return;
     }
+    if (p->likely_steps > p->most_steps) {      /* PBT: a copy does steps again that it had done */
+        text_printf(t, "compute    about %" PRId64 " steps\n", p->likely_steps);
+        return;
+    }
     text_printf(t, "compute    at most %" PRId64 " steps", p->most_steps);
     if (p->likely_steps > 0)
         text_printf(t, ", likely %s%" PRId64 " (%.0f %%)", p->exact ? "" : "about ",
