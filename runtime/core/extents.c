@@ -119,6 +119,7 @@ static struct extent *extent_new(struct writer *w, uint64_t request, uint64_t by
         return NULL;
     e->state = EXTENT_WAITING;
     e->writer = w;
+    e->who = w->who;
     e->request = request;
     e->blocks = bytes ? blocks_of(bytes) : 1;
     /* A large extent holds one large object, so this bounds every honest one. */

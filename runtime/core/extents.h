@@ -25,8 +25,9 @@
  *
  * Death.  extents_proc_dead(writer): its lent extents are walked (headers are
  * claims: bounds, generation, ordinals are checked) and closed with what was
- * sealed.  For each sealed object of a live other owner, ops->sealed tells;
- * the caller asks that owner whether it knows the object.
+ * sealed.  For each sealed object of another owner, also in extents that the dead
+ * one had closed, ops->sealed tells; the caller asks that owner whether it knows
+ * the object.
  * extents_owner_gone(owner): after every process has said what it still holds
  * (the caller's census), all sealed objects of that owner are freed except
  * those in the given set; the set's members are the caller's to free later.

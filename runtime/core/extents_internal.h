@@ -30,6 +30,7 @@ struct extent {
     uint32_t first, blocks;
 
     struct writer *writer;      /* NULL once closed */
+    struct addr who;            /* writes it, or wrote */
     uint64_t request;
     bool warm_only;             /* pages were refused once: take only what exists */
 

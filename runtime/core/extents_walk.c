@@ -69,6 +69,31 @@ static struct oid id_of(const struct object_header *h)
 
 /* ---- a writer's death ------------------------------------------------------- */
 
+/* Objects of others, whose owners may never have heard of them: the dead one may not have
+ * come to its reply. */
+static void tell_sealed(struct extents *x, const struct extent *e, const struct object_header *h,
+                        const struct place *place, struct addr dead)
+{
+    if (!freed_get(e, place->ordinal) && (h->node != dead.node || h->proc != dead.proc))
+        x->ops->sealed(x->io, id_of(h), place);
+}
+
+static void look_at_closed(struct extents *x, struct addr dead)
+{
+    list_each(it, &x->closed) {
+        struct extent *e = list_entry(it, struct extent, in_state);
+        if (!addr_eq(e->who, dead))
+            continue;
+        struct walk w = walk_of(e);
+        struct place place = place_in(x, e);
+        struct object_header h;
+        bool sealed;
+        while (walk_next(x, &w, &h, &place, &sealed))
+            if (sealed && h.seq != 0)
+                tell_sealed(x, e, &h, &place, dead);
+    }
+}
+
 static void close_for_dead(struct extents *x, struct extent *e, struct addr dead)
 {
     struct walk w = walk_of(e);
@@ -78,8 +103,8 @@ static void close_for_dead(struct extents *x, struct extent *e, struct addr dead
     while (walk_next(x, &w, &h, &place, &sealed)) {
         if (!sealed || h.seq == 0) /* unfinished, or given up: nobody knows it */
             freed_set(e, place.ordinal);
-        else if (!freed_get(e, place.ordinal) && (h.node != dead.node || h.proc != dead.proc))
-            x->ops->sealed(x->io, id_of(&h), &place);
+        else
+            tell_sealed(x, e, &h, &place, dead);
     }
     extent_close(x, e, w.ordinal);
 }
@@ -87,6 +112,7 @@ static void close_for_dead(struct extents *x, struct extent *e, struct addr dead
 void extents_proc_dead(struct extents *x, struct addr proc)
 {
     struct writer *w = extent_writer_find(x, proc);
+    look_at_closed(x, proc);
     if (!w)
         return;
     list_each(it, &w->extents) {

@@ -375,6 +375,29 @@ static void test_writer_dies(void **state)
     fixture_free(f);
 }
 
+/* It had closed the extent and not come to its reply: the owner may not know. */
+static void test_writer_dies_after_it_closed(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(64);
+    struct model *m = lent(f, 1, 1, 8);
+    assert_true(write_object(f, m, proc_addr(3), 100, true));
+    assert_true(write_object(f, m, proc_addr(3), 100, true));
+    assert_true(write_object(f, m, proc_addr(1), 100, true));       /* its own */
+    model_close(f, m);
+    model_free(f, m, 0);                                            /* this one was known */
+    struct model *other = lent(f, 2, 1, 8);
+    assert_true(write_object(f, other, proc_addr(3), 100, true));
+    model_close(f, other);                                          /* a living writer's */
+    model_dead(f, 1);
+    assert_int_equal(f->told, 1);
+    assert_int_equal(f->told_id.proc, 3);
+    assert_int_equal(f->told_place.extent, m->extent);
+    assert_int_equal(f->told_place.ordinal, 1);
+    compare(f);
+    fixture_free(f);
+}
+
 /* Each lie ends the walk: what came before stays, nothing outside is touched. */
 static void test_lying_headers(void **state)
 {
@@ -658,6 +681,7 @@ int main(void)
         cmocka_unit_test(test_keep_warm),
         cmocka_unit_test(test_wants_are_bounded),
         cmocka_unit_test(test_writer_dies),
+        cmocka_unit_test(test_writer_dies_after_it_closed),
         cmocka_unit_test(test_lying_headers),
         cmocka_unit_test(test_walk_ends_at_the_extent),
         cmocka_unit_test(test_owner_gone),
