@@ -8,6 +8,7 @@
  */
 #include "sweep/sweep.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -41,9 +42,16 @@ static bool write_file(const char *path, const char *text)
 
 /* ---- a trial's directory ------------------------------------------------------------ */
 
+/* Also where it is a link to another disk, or a mount. */
 static bool is_empty(const char *path)
 {
-    return rmdir(path) == 0 ? mkdir(path, 0777) == 0 : errno != ENOTEMPTY && errno != EEXIST;
+    bool found = false;
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir && !found && (e = readdir(dir)) != NULL;)
+        found = strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+    if (dir)
+        closedir(dir);
+    return !found;
 }
 
 bool launch_make_dir(const char *path)

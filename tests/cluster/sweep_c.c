@@ -483,6 +483,26 @@ static void check_ask_and_tell(void)
     covey_sweep_close(&s);
 }
 
+/* A checkpoint that somebody keeps elsewhere is one: steps go on behind it. */
+static void check_linked_checkpoint(void)
+{
+    covey_offer offer = {0};
+    char model[PATH_BYTES];
+    covey_sweep *s = make("linked", NULL, "method: grid\nmetric: {name: loss, goal: minimize}\nparameters:\n"
+                          "  x: {values: [1]}\ncovey: {retries: 1}\n", (covey_sweep_opts){0});
+    check_sweep(covey_sweep_ask(s, &offer), COVEY_OK, "ask");
+    snprintf(model, sizeof model, "%s/elsewhere", covey_sweep_dir(s));
+    bool linked = rmdir(offer.checkpoint) == 0 && mkdir(model, 0777) == 0 && symlink(model, offer.checkpoint) == 0;
+    snprintf(model, sizeof model, "%s/elsewhere/model", covey_sweep_dir(s));
+    check(linked && mkdir(model, 0777) == 0, "a checkpoint behind a link");
+    check_sweep(covey_sweep_tell(s, 0, 5, "{\"loss\": 1}", NULL), COVEY_OK, "step 5");
+    check_sweep(covey_sweep_end(s, 0, true), COVEY_OK, "it fails");
+    check_sweep(covey_sweep_ask(s, &offer), COVEY_OK, "it is offered again");
+    check_sweep(covey_sweep_tell(s, 0, 0, "{\"loss\": 1}", NULL), COVEY_OK, "the next step");
+    check(info_of(s, 0).step == 6, "is the one after its checkpoint's");
+    covey_sweep_close(&s);
+}
+
 /* ---- misuse --------------------------------------------------------------------------------- */
 
 static void check_create(covey_sweep_opts opts, covey_status want, const char *text, const char *name)
@@ -612,6 +632,7 @@ int main(void)
     check_stop_and_resume(c);
     check_stop_early_and_hard(c);
     check_ask_and_tell();
+    check_linked_checkpoint();
     check_opts(c);
     covey_close(&c);
     check_other_program();
