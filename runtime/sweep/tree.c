@@ -6,6 +6,7 @@
 #include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -99,9 +100,12 @@ bool tree_copy(const char *from, const char *to)
         return false;
     }
     tree_remove(fresh);
-    copying = (struct copying){.to = fresh, .skip = strlen(from)};
-    if (nftw(from, copy_entry, 16, FTW_PHYS) != 0 || copying.failed) {
-        int error = errno;
+    char *real = realpath(from, NULL);
+    copying = (struct copying){.to = fresh, .skip = real ? strlen(real) : 0};
+    bool copied = real && nftw(real, copy_entry, 16, FTW_PHYS) == 0 && !copying.failed;
+    int error = errno;
+    free(real);
+    if (!copied) {
         tree_remove(fresh);
         errno = error;
         return false;

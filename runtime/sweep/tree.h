@@ -1,6 +1,6 @@
 /* tree.h - directories with all that is in them.
  *
- * Links are neither followed nor lost.  Any thread.
+ * Links in them are neither followed nor lost.  Any thread.
  */
 #ifndef COVEY_SWEEP_TREE_H
 #define COVEY_SWEEP_TREE_H
@@ -9,7 +9,8 @@
 
 /* Remove @path as far as that goes; what is not there is no error. */
 void tree_remove(const char *path);
-/* Replace the tree @to by a copy of @from, or leave it as it was.  False with errno.  Files
+/* Replace the tree @to by a copy of @from, or leave it as it was.  Where @from itself is a
+ * link, what it leads to is copied, so that two never share it.  False with errno.  Files
  * that vanish meanwhile are left out. */
 bool tree_copy(const char *from, const char *to);
 
