@@ -89,7 +89,7 @@ own_links() # a link leads to the member's own
         [ ! -L away/trials/000"$i"/checkpoint ] || [ "$(readlink away/trials/000"$i"/checkpoint)" = "$PWD/elsewhere/$i" ] ||
             return 1
     done
-    [ -n "$(find away/trials -name checkpoint -type l)" ]
+    [ -e elsewhere/0/step ]
 }
 t 'clones of checkpoints behind links are copies' own_links
 # ---- the world ------------------------------------------------------------------
