@@ -328,7 +328,7 @@ static void take_stops(covey_sweep *s)
     controller_limit(s->controller, LIMIT_USER);
     end_all(s, false, first && stops == 1 ? s->spec->grace_ms : 1);
     if (first)
-        sweep_say(s, "stopping: %u running trials have %lld s to save their checkpoints", run->busy,
+        sweep_say(s, "stopping: %u running, with %lld s to save what they have", run->busy,
                   (long long)(s->spec->grace_ms + 999) / 1000);
 }
 
