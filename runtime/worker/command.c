@@ -443,7 +443,10 @@ static void pump(struct command *m)
                                                          {m->stop.fd, POLLIN, 0}};
         int peers = m->ctx->reporter ? reporter_poll(&m->reporter, fds + 5) : 0;
         /* Without a pidfd (no descriptors left) its end is looked for now and then. */
-        if (poll(fds, (nfds_t)(5 + peers), pidfd < 0 ? 20 : stop_poll_ms(&m->stop)) < 0 && errno != EINTR)
+        int wait_ms = pidfd < 0 ? 20 : stop_poll_ms(&m->stop);
+        if (m->ctx->reporter)
+            wait_ms = reporter_poll_ms(&m->reporter, fds + 5, peers, wait_ms);
+        if (poll(fds, (nfds_t)(5 + peers), wait_ms) < 0 && errno != EINTR)
             break;
         stop_turn(&m->stop, fds[4].revents != 0);
         if (peers > 0)

@@ -14,6 +14,7 @@
 #include "io/port.h"
 
 #define READ_MAX 65536
+#define FULL_POLL_MS 10         /* answers come within a few */
 #define SERIAL_BYTES 4          /* of a task, at the end of its path */
 
 static const char told_to_end[] = "{\"stop\":true}\n";
@@ -132,6 +133,12 @@ int reporter_poll(const struct reporter *r, struct pollfd *fds)
     if (r->listen_fd >= 0 && (n < REPORTER_PEERS_MAX || silent_peer(r) >= 0))
         fds[n++] = (struct pollfd){r->listen_fd, POLLIN, 0};
     return n;
+}
+
+int reporter_poll_ms(const struct reporter *r, const struct pollfd *fds, int count, int ms)
+{
+    bool is_full = r->listen_fd >= 0 && (count == 0 || fds[count - 1].fd != r->listen_fd);
+    return is_full && (ms < 0 || ms > FULL_POLL_MS) ? FULL_POLL_MS : ms;
 }
 
 /* ---- questions ------------------------------------------------------------------------ */

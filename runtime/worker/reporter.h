@@ -51,6 +51,9 @@ void reporter_close(struct reporter *r);
 /* The descriptors to wait for: @fds has room for REPORTER_PEERS_MAX + 1; how many were
  * set.  reporter_turn() takes them back after the poll. */
 int reporter_poll(const struct reporter *r, struct pollfd *fds);
+/* How long that poll may take at most, @ms otherwise (-1: without end): where all places
+ * are taken by peers that wait, an answer makes room, and no descriptor tells of it. */
+int reporter_poll_ms(const struct reporter *r, const struct pollfd *fds, int count, int ms);
 void reporter_turn(struct reporter *r, const struct pollfd *fds, int count);
 /* A line that came by another way, without an answer. */
 void reporter_post(struct reporter *r, struct span line);

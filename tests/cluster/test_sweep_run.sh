@@ -225,6 +225,17 @@ t 'a metric that never comes: what came instead' err_has '(reports had "acc")'
 sweep binary '[sh, -c, "printf \"\\033[31mred\\r\\000end\"; exit 1"]' ''
 run "$covey" sweep run binary.yaml --dir binary --count 1
 t 'what a terminal would obey is not passed on' grep -q '^?\[31mred$' "$err"
+cat >peers.py <<'PEERS'
+import os, socket
+peers = []
+for i in range(400):
+    peers.append(socket.socket(socket.AF_UNIX))
+    peers[-1].connect(os.environ["COVEY_REPORT"])
+    peers[-1].sendall(b'{"loss": 1}\n')
+PEERS
+sweep peers '[python3, peers.py]' 'trial_time: 8s'
+run "$covey" sweep run peers.yaml --dir peers --count 1
+t 'more connections than there are places, all of them held' eval '[ "$(wc -l <peers/results.jsonl)" -ge 300 ]'
 run "$covey" sweep run other.yaml --dir far --parallel 0
 t '--parallel 0 is refused' status_is 2
 run "$covey" sweep show "a \"quoted\" directory" --json
