@@ -38,12 +38,17 @@ WORKER := args command command_log lines reporter results run serve stop threads
 NODE := daemon entrance family head_link keeper keeper_main log_map log_task logs machine node_main \
     output packages pager starter zygotes
 HEAD := head record
-SWEEP := asha asha_promotion ask bands cdf checkpoints command controller csv curves \
-    curves_sweep draft grid help help_run helpers hyperband importance jsonl lane launch median \
-    metrics page page_curves page_data parzen pbt plan points record record_db record_read \
-    record_sinks record_write replay report rng run rung sample saving scheduler search simulate \
-    sink sobol space spec spec_covey spec_param spec_point spec_reader sweep tbevent tensorboard \
-    text tpe tree trial value yaml yaml_scalar
+SWEEP := ask checkpoints controller curves_sweep helpers launch report run saving sweep tree \
+    trial
+SWEEP_SPACE := cdf rng sample space text value
+SWEEP_SEARCH := grid lane parzen points search sobol tpe
+SWEEP_SCHEDULER := asha asha_promotion bands curves hyperband median pbt plan replay rung \
+    scheduler simulate
+SWEEP_SPEC := command draft help help_run spec spec_covey spec_param spec_point spec_reader yaml \
+    yaml_scalar
+SWEEP_RECORD := csv jsonl metrics record record_db record_read record_sinks record_write sink \
+    tbevent tensorboard
+SWEEP_PAGE := importance page page_curves page_data
 
 # What a program links: no libuv, no SQLite, since loading them is most of a
 # worker's start.
@@ -57,7 +62,12 @@ DAEMON_SRC := $(BASE_DAEMON:%=runtime/base/%.c) $(CORE_DAEMON:%=runtime/core/%.c
 # and json-c make a program's start 0.6 ms longer: the program that has the trials also runs
 # the sweep, so it needs them, and a node loads it once and forks each trial's worker.
 # covey_report(), for programs that a sweep starts, needs none of them: it is in libcovey.
-SWEEP_SRC := $(SWEEP:%=runtime/sweep/%.c)
+SWEEP_SRC := $(SWEEP:%=runtime/sweep/%.c) $(SWEEP_SPACE:%=runtime/sweep/space/%.c) \
+    $(SWEEP_SEARCH:%=runtime/sweep/search/%.c) \
+    $(SWEEP_SCHEDULER:%=runtime/sweep/scheduler/%.c) \
+    $(SWEEP_SPEC:%=runtime/sweep/spec/%.c) \
+    $(SWEEP_RECORD:%=runtime/sweep/record/%.c) \
+    $(SWEEP_PAGE:%=runtime/sweep/page/%.c)
 TOOL_SRC := $(addprefix tools/,args.c argv.c bench.c bench_life.c bench_object.c bench_record.c \
     bench_sweep.c bench_task.c bench_zmq.c cli.c cluster.c cmd.c cmd_bench.c cmd_daemon.c \
     cmd_doctor.c cmd_list.c cmd_logs.c cmd_private.c cmd_report.c cmd_run.c cmd_start.c \
@@ -214,8 +224,8 @@ $(OBJ)/%.o: %.c | build/.deps
 # It carries these along.
 $(call objects,runtime/sweep/helpers.c): runtime/sweep/python/covey_report.py \
     runtime/sweep/python/wandb/__init__.py runtime/sweep/python/argparse_help.py
-$(call objects,runtime/sweep/page.c): FLAGS_HERE := -DCOVEY_D3='"$(D3)"'
-$(call objects,runtime/sweep/page.c): $(wildcard runtime/sweep/page/*) $(D3)
+$(call objects,runtime/sweep/page/page.c): FLAGS_HERE := -DCOVEY_D3='"$(D3)"'
+$(call objects,runtime/sweep/page/page.c): $(wildcard runtime/sweep/page/web/*) $(D3)
 $(D3):
 	@echo "$@ is missing: make deps installs it; D3=FILE names another" >&2; exit 2
 

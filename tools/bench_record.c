@@ -11,8 +11,8 @@
 
 #include "covey/sweep.h"
 #include "io/mono.h"
-#include "sweep/record.h"
-#include "sweep/search.h"
+#include "sweep/record/record.h"
+#include "sweep/search/search.h"
 
 #define RECORD_REPORTS 500000
 #define RECORD_TRIALS 64        /* that report in turns */

@@ -10,8 +10,8 @@
 
 #include "base/nearest.h"
 #include "cmd_sweep.h"
-#include "sweep/page.h"
-#include "sweep/plan.h"
+#include "sweep/page/page.h"
+#include "sweep/scheduler/plan.h"
 #include "sweep/saving.h"
 #include "sweep/sweep.h"
 #include "sweep_screen.h"

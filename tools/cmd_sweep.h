@@ -4,7 +4,7 @@
 
 #include "cmd.h"
 #include "covey/sweep.h"
-#include "sweep/text.h"
+#include "sweep/space/text.h"
 
 struct trial;
 

@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "cmd_sweep.h"
-#include "sweep/command.h"
-#include "sweep/draft.h"
-#include "sweep/help_run.h"
+#include "sweep/spec/command.h"
+#include "sweep/spec/draft.h"
+#include "sweep/spec/help_run.h"
 #include "sweep/sweep.h"
 
 #define FILE_DEFAULT "sweep.yaml"

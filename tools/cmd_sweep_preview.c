@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "cmd_sweep.h"
-#include "sweep/command.h"
-#include "sweep/draft.h"
+#include "sweep/spec/command.h"
+#include "sweep/spec/draft.h"
 
 void sweep_preview_metric(const struct spec *spec)
 {

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "cmd_sweep.h"
-#include "sweep/page.h"
+#include "sweep/page/page.h"
 #include "sweep/sweep.h"
 #include "sweep_detach.h"
 #include "sweep_live.h"

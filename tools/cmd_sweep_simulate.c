@@ -5,8 +5,8 @@
 #include <sys/stat.h>
 
 #include "cmd_sweep.h"
-#include "sweep/replay.h"
-#include "sweep/spec.h"
+#include "sweep/scheduler/replay.h"
+#include "sweep/spec/spec.h"
 
 #define PARALLEL 8              /* where neither the command line nor the file says */
 #define SCHEDULERS_MAX 32

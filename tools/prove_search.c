@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sweep/rng.h"
-#include "sweep/search.h"
+#include "sweep/space/rng.h"
+#include "sweep/search/search.h"
 
 #define DIMS_MAX 10
 #define TRIALS 100

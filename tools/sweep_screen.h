@@ -9,7 +9,7 @@
 #ifndef COVEY_TOOLS_SWEEP_SCREEN_H
 #define COVEY_TOOLS_SWEEP_SCREEN_H
 
-#include "sweep/text.h"
+#include "sweep/space/text.h"
 
 struct screen {
     struct text lines;          /* owned: as they stand there, each with its newline */

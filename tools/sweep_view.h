@@ -10,8 +10,8 @@
 #ifndef COVEY_TOOLS_SWEEP_VIEW_H
 #define COVEY_TOOLS_SWEEP_VIEW_H
 
-#include "sweep/scheduler.h"
-#include "sweep/text.h"
+#include "sweep/scheduler/scheduler.h"
+#include "sweep/space/text.h"
 
 #define VIEW_RUNNING_MAX 64u    /* running trials that are looked at; the others are counted */
 #define VIEW_RUNGS_MAX 64u

@@ -21,8 +21,8 @@
 #ifndef COVEY_SWEEP_CONTROLLER_H
 #define COVEY_SWEEP_CONTROLLER_H
 
-#include "sweep/record.h"
-#include "sweep/spec.h"
+#include "sweep/record/record.h"
+#include "sweep/spec/spec.h"
 
 enum trial_state {
     TRIAL_RUNNING,

@@ -4,7 +4,7 @@
  * in; one that does not rise above the trial's last step is passed over, since a
  * trial that went on from an older checkpoint says the same again.
  */
-#include "sweep/curves.h"
+#include "sweep/scheduler/curves.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "covey.h"
-#include "sweep/metrics.h"
-#include "sweep/record.h"
+#include "sweep/record/metrics.h"
+#include "sweep/record/record.h"
 
 struct track {                  /* one trial, so far */
     int64_t time_ms;            /* of what it did last */

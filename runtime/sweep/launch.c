@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "sweep/command.h"
+#include "sweep/spec/command.h"
 #include "sweep/tree.h"
 
 #define ENV_MAX 32

@@ -9,7 +9,7 @@
  * and answered when the record has them on disk, many at a time, so that what a
  * trial was told is never forgotten.
  */
-#include "sweep/page.h"
+#include "sweep/page/page.h"
 
 #include <errno.h>
 #include <math.h>

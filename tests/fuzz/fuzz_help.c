@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-#include "sweep/draft.h"
-#include "sweep/spec.h"
+#include "sweep/spec/draft.h"
+#include "sweep/spec/spec.h"
 
 static bool is_text(const char *text, size_t size) { return memchr(text, 0, size) != NULL; }
 

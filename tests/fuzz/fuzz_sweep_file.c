@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "sweep/command.h"
+#include "sweep/spec/command.h"
 
 static void on_warning(const char *text, void *arg)
 {

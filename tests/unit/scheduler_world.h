@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "sweep/scheduler.h"
+#include "sweep/scheduler/scheduler.h"
 
 static char why[256];
 

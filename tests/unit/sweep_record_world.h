@@ -17,7 +17,7 @@
 #include <time.h>
 
 #include "covey.h"
-#include "sweep/record.h"
+#include "sweep/record/record.h"
 #include "temp_dir.h"
 
 #define BLOCK 40u

@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "sweep/command.h"
+#include "sweep/spec/command.h"
 
 #define SPACE                                                                                 \
     "method: random\nparameters:\n  lr: {values: [1e-5]}\n  flag: {values: [true, false]}\n"  \

@@ -18,9 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sweep/draft.h"
-#include "sweep/help_run.h"
-#include "sweep/spec.h"
+#include "sweep/spec/draft.h"
+#include "sweep/spec/help_run.h"
+#include "sweep/spec/spec.h"
 
 static struct help help;
 

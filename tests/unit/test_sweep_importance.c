@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sweep/importance.h"
-#include "sweep/rng.h"
+#include "sweep/page/importance.h"
+#include "sweep/space/rng.h"
 
 #define SAMPLES 600
 #define PARAMS 4

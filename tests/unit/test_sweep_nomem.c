@@ -16,7 +16,7 @@
 #include "covey/sweep.h"
 #include "failing_malloc.h"
 #include "sweep/controller.h"
-#include "sweep/plan.h"
+#include "sweep/scheduler/plan.h"
 #include "temp_dir.h"
 
 #define STEPS 9

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sweep/page_internal.h"
+#include "sweep/page/page_internal.h"
 #include "temp_dir.h"
 
 static struct temp_dir dir;

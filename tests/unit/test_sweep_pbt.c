@@ -4,7 +4,7 @@
  * histories; some are its own tests' (tests/test_hyperband_stopping.py).
  */
 #include "scheduler_world.h"
-#include "sweep/rng.h"
+#include "sweep/space/rng.h"
 
 #define GO SCHEDULER_GO
 #define STOP SCHEDULER_STOP

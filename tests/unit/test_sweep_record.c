@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sweep/metrics.h"
+#include "sweep/record/metrics.h"
 #include "sweep_record_world.h"
 #include "tb_reader.h"
 

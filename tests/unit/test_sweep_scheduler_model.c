@@ -18,7 +18,7 @@
 
 #include <stdlib.h>
 
-#include "sweep/rng.h"
+#include "sweep/space/rng.h"
 
 #define SEEDS 1000
 #define TRIALS_MAX 80

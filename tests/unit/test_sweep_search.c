@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "sweep/cdf.h"
-#include "sweep/parzen.h"
-#include "sweep/search_internal.h"
+#include "sweep/space/cdf.h"
+#include "sweep/search/parzen.h"
+#include "sweep/search/search_internal.h"
 #include "failing_malloc.h"
 
 #define PARAMS_MAX 6

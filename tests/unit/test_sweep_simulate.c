@@ -4,8 +4,8 @@
 #include "failing_malloc.h"
 #include "scheduler_world.h"
 
-#include "sweep/curves.h"
-#include "sweep/plan.h"
+#include "sweep/scheduler/curves.h"
+#include "sweep/scheduler/plan.h"
 
 /* ---- curves ---- */
 

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 #include <json-c/json.h>
 
-#include "sweep/spec.h"
+#include "sweep/spec/spec.h"
 
 static char why[1024];
 static struct text warnings;

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "sweep/record_internal.h"
+#include "sweep/record/record_internal.h"
 #include "sweep_record_world.h"
 
 static atomic_uint syncs;

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #include <json-c/json.h>
 
-#include "sweep/value.h"
+#include "sweep/space/value.h"
 
 /* What python3 prints for str(float): checked against it below, where it is there. */
 static const struct { double x; const char *python; } floats[] = {

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "sweep/yaml.h"
+#include "sweep/spec/yaml.h"
 
 #define NODES_MAX 1000
 
