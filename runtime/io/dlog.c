@@ -1,10 +1,13 @@
 /* dlog.c - see dlog.h for the contract. */
 #include "io/dlog.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,6 +15,7 @@ static const char *const level_names[DLOG_COUNT] = {"error", "warn", "info", "de
 
 static const char *daemon_name = "daemon";
 static enum dlog_level limit = DLOG_INFO;
+static atomic_size_t written;   /* since the file was emptied */
 
 void dlog_open(const char *name)
 {
@@ -27,6 +31,18 @@ void dlog_open(const char *name)
         }
     }
     dlog_warn("COVEY_LOG=%s is none of error, warn, info, debug; it is info", wanted);
+}
+
+/* Only a file that each write appends to can be cut under its writers' hands. */
+static void empty_file(void)
+{
+    static const char said[] = "covey: earlier lines are gone, to keep this file small\n";
+    struct stat st;
+    atomic_store(&written, 0);
+    if (fstat(STDERR_FILENO, &st) != 0 || !S_ISREG(st.st_mode) || !(fcntl(STDERR_FILENO, F_GETFL) & O_APPEND))
+        return;
+    if (ftruncate(STDERR_FILENO, 0) == 0)
+        (void)!write(STDERR_FILENO, said, sizeof said - 1);
 }
 
 void dlog_line(enum dlog_level level, const char *format, ...)
@@ -54,4 +70,6 @@ void dlog_line(enum dlog_level level, const char *format, ...)
     line[len++] = '\n';                 /* in place of the NUL: nobody needs it any more */
     if (write(STDERR_FILENO, line, len) < 0)
         return;                         /* there is nobody left to tell */
+    if (atomic_fetch_add(&written, len) + len > DLOG_FILE_MAX)
+        empty_file();
 }

@@ -11,6 +11,9 @@
  *   info    what happens a few times in a cluster's life
  *   debug   what happens with each process
  *
+ * A file is emptied when this process has written DLOG_FILE_MAX bytes to it, so that a
+ * daemon that complains for months does not fill a disk; the first line then says so.
+ *
  * Threads: any, once dlog_open() has returned; a line is one write(2).
  */
 #ifndef COVEY_IO_DLOG_H
@@ -20,6 +23,7 @@
 
 enum dlog_level { DLOG_ERROR, DLOG_WARN, DLOG_INFO, DLOG_DEBUG, DLOG_COUNT };
 
+#define DLOG_FILE_MAX (16 * 1024 * 1024)
 #define DLOG_LINE_MAX 1024               /* bytes; what is longer is cut, and what is no text is a space */
 
 /* @name: "node"; borrowed for ever.  Reads COVEY_LOG. */

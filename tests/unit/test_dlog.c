@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/dlog.h"
@@ -99,6 +100,22 @@ static void another_level_is_told(void **state)
     assert_null(strstr(all, "not this"));
 }
 
+static void a_file_stays_small(void **state)
+{
+    (void)state;
+    struct stat st;
+    char words[900];
+    memset(words, 'x', sizeof words - 1);
+    words[sizeof words - 1] = 0;
+    listen_to(NULL);
+    assert_int_equal(fcntl(file, F_SETFL, O_APPEND), 0);
+    for (int i = 0; i < 2 * DLOG_FILE_MAX / 900; i++)
+        dlog_warn("%s", words);
+    assert_int_equal(fstat(file, &st), 0);
+    assert_true(st.st_size <= DLOG_FILE_MAX + DLOG_LINE_MAX);
+    assert_non_null(strstr(said(), "earlier lines are gone"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -106,6 +123,7 @@ int main(void)
         cmocka_unit_test(a_line_has_time_level_and_name),
         cmocka_unit_test(a_long_line_is_cut),
         cmocka_unit_test(another_level_is_told),
+        cmocka_unit_test(a_file_stays_small),
     };
     return cmocka_run_group_tests_name("dlog", tests, NULL, NULL);
 }
