@@ -34,13 +34,7 @@ static void print_word(const char *word)
 
 bool sweep_preview_command(const struct spec *spec, char *why, size_t why_size)
 {
-    const struct space *space = &spec->space;
-    double *x = calloc(space->count + 1, sizeof *x);
-    for (size_t i = 0; x && i < space->count; i++)
-        x[i] = space_is_active(space, x, i) ? param_quantile(&space->params[i], 0.5) : NAN;
-    char **argv = x ? command_expand(spec, x, "DIR/trials/0000/params.json", why, why_size) : NULL;
-    if (!x)
-        snprintf(why, why_size, "out of memory");
+    char **argv = command_example(spec, "DIR/trials/0000/params.json", why, why_size);
     if (argv)
         printf("such as   ");
     for (size_t i = 0; argv && argv[i]; i++)
@@ -49,6 +43,5 @@ bool sweep_preview_command(const struct spec *spec, char *why, size_t why_size)
         printf("\n");
     bool ok = argv != NULL;
     command_free(argv);
-    free(x);
     return ok;
 }

@@ -130,7 +130,8 @@ void covey_sweep_close(covey_sweep **sweep);
  * COVEY_EUNKNOWN    another program has the sweep's COVEY_TRIAL
  * COVEY_ESYSTEM     the directory or its record cannot be written
  * COVEY_ENOMEM      out of memory
- * COVEY_EINVAL      NULL, opened only to look, or from a callback */
+ * COVEY_EINVAL      the file has no command that can be run, or a macro in it no value;
+ *                   NULL, opened only to look, or from a callback */
 COVEY_MUST_USE covey_status covey_sweep_run(covey_sweep *sweep, covey *c);
 /* End covey_sweep_run(): running commands get SIGTERM, C trials COVEY_ECANCELLED at
  * their next report, and the file's grace to save their checkpoints; a second call

@@ -10,6 +10,7 @@
  * trial was told is never forgotten.
  */
 #include "sweep/page/page.h"
+#include "sweep/spec/command.h"
 
 #include <errno.h>
 #include <math.h>
@@ -478,6 +479,17 @@ static covey_status how_it_ended(covey_sweep *s)
                       t && t->why ? t->why : "", *tail ? "; its last lines:\n" : "", tail);
 }
 
+/* Before any trial fails for it. */
+static bool has_command(const covey_sweep *s)
+{
+    char why[1024];
+    char **argv = command_example(s->spec, "params.json", why, sizeof why);
+    if (!argv)
+        sweep_fail(COVEY_EINVAL, "%s: %s", s->spec->file, why);
+    command_free(argv);
+    return argv != NULL;
+}
+
 covey_status covey_sweep_run(covey_sweep *s, covey *c)
 {
     const char *misuse = !s ? "the sweep is NULL" : !c ? "the cluster is NULL"
@@ -486,6 +498,8 @@ covey_status covey_sweep_run(covey_sweep *s, covey *c)
         return sweep_fail(COVEY_EINVAL, "covey_sweep_run: %s", misuse);
     if (s->task && trial_find(s->task) != COVEY_OK)
         return COVEY_EUNKNOWN;
+    if (!s->task && !has_command(s))
+        return COVEY_EINVAL;
     double gpus = isnan(s->spec->gpus) ? covey_gpus(c) > 0 : s->spec->gpus;
     struct run run = {.slot_count = choose_parallel(s, c, gpus), .gpus = gpus, .ends_at = LEAVE_NEVER};
     run.slots = calloc(run.slot_count + 1, sizeof *run.slots);

@@ -60,6 +60,12 @@ run "$covey" sweep run plain.yaml --dir plain
 t 'a directory that exists is refused' status_is 2
 t 'and what to do is said' err_has 'covey sweep resume'
 
+# Without a command nothing is tried
+sed '/^command/d' plain.yaml >none.yaml
+run "$covey" sweep run none.yaml --dir none
+t 'a file without a command is refused' err_has 'the command has ${program}, and the file no `program`'
+t 'before a trial fails for it' eval '[ ! -e none/trials/0000 ]'
+
 # The same seed, the same parameters; another one, others.
 run "$covey" sweep run plain.yaml --dir again --count 2
 t 'the same seed, the same parameters' cmp -s plain/trials/0001/params.json again/trials/0001/params.json

@@ -88,7 +88,7 @@ static void what_is_missing_is_told(void **state)
     assert_null(expand("command: [run, '${envvar:COVEY_TEST_MISSING}']\n", 0));
     assert_non_null(strstr(why, "${envvar:COVEY_TEST_MISSING}: the environment has no such variable"));
     assert_null(expand("", 0));
-    assert_non_null(strstr(why, "s.yaml: the command has ${program}, and the file no `program`"));
+    assert_non_null(strstr(why, "the command has ${program}, and the file no `program`"));
 }
 
 static void unknown_macros_are_refused(void **state)

@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <json-c/json.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,8 +240,7 @@ static bool add_element(struct builder *b, const char *element)
     case MACRO_PROGRAM:
         if (program)
             return add_word(b, program);
-        snprintf(b->why, b->why_size, "%s: the command has ${program}, and the file no `program`",
-                 b->spec->file);
+        snprintf(b->why, b->why_size, "the command has ${program}, and the file no `program`");
         return false;
     default:
         return add_params(b, macro);
@@ -259,7 +259,7 @@ char **command_expand(const struct spec *spec, const double *x, const char *json
     for (size_t i = 0; ok && spec->command[i]; i++)
         ok = add_element(&b, spec->command[i]);
     if (ok && b.count == 0) {
-        snprintf(why, why_size, "%s: the command is empty", spec->file);
+        snprintf(why, why_size, "the command is empty");
         ok = false;
     }
     json_object_put(b.params);
@@ -269,6 +269,19 @@ char **command_expand(const struct spec *spec, const double *x, const char *json
         return NULL;
     }
     return b.argv;
+}
+
+char **command_example(const struct spec *spec, const char *json_file, char *why, size_t why_size)
+{
+    const struct space *space = &spec->space;
+    double *x = calloc(space->count + 1, sizeof *x);
+    for (size_t i = 0; x && i < space->count; i++)
+        x[i] = space_is_active(space, x, i) ? param_quantile(&space->params[i], 0.5) : NAN;
+    char **argv = x ? command_expand(spec, x, json_file, why, why_size) : NULL;
+    if (!x)
+        snprintf(why, why_size, "out of memory");
+    free(x);
+    return argv;
 }
 
 void command_free(char **argv)

@@ -22,6 +22,8 @@ bool command_check(const char *element, char *why, size_t why_size);
 char **command_expand(const struct spec *spec, const double *x, const char *json_file,
                       char *why, size_t why_size);
 void command_free(char **argv);
+/* The same of a point in the middle of the space: can the command be expanded at all? */
+char **command_example(const struct spec *spec, const char *json_file, char *why, size_t why_size);
 /* Does the command use ${args_json_file}? */
 bool command_needs_json_file(const struct spec *spec);
 /* ${interpreter}: python of the active virtual environment, else python3, else
