@@ -150,6 +150,8 @@ static int print_help(void)
            "  ./program                         programs find it by themselves\n"
            "  covey list tasks                  what do they do?\n"
            "  covey stop\n"
+           "  covey sweep init ./train.py     a first sweep file for a program, and then:\n"
+           "  covey sweep run sweep.yaml        the search, in parallel, with early stopping\n"
            "  covey COMMAND --help            more on each, with examples\n"
            "\n"
            "everywhere\n"
