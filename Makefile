@@ -21,7 +21,7 @@ SOVERSION := 0
 
 # ---- sources ------------------------------------------------------------------
 
-BASE_LIB := file nearest
+BASE_LIB := clock file nearest
 BASE_DAEMON := database size thread
 CORE_LIB := buf exec exec_record frame link map mesh owner owner_borrow owner_lease owner_object \
     owner_rebuild owner_task scratch text

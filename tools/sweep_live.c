@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "cmd_sweep.h"
 #include "core/types.h"
 #include "io/mono.h"
@@ -131,7 +132,7 @@ static int64_t goal_of(const covey_sweep *s, const struct trial *t)
 static void look_at_trials(covey_sweep *s, struct view *v)
 {
     const struct controller *c = s->controller;
-    int64_t now_ms = sweep_now_ms();
+    int64_t now_ms = clock_unix_ms();
     v->running = controller_in_state(c, TRIAL_RUNNING) + controller_in_state(c, TRIAL_ENDING);
     uint32_t seen_max = v->running < VIEW_RUNNING_MAX ? v->running : VIEW_RUNNING_MAX;
     for (uint32_t i = 0; i < controller_count(c) && v->trial_count < seen_max; i++) {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "base/clock.h"
 #include "core/map.h"
 #include "core/mesh.h"
 #include "io/alarm.h"
@@ -271,7 +272,7 @@ static covey_status load_record(struct head_process *h, const struct head_option
     if (status == COVEY_OK)
         status = head_new(&h->core, &core_ops, h);
     if (status == COVEY_OK && record_began_anew(h->record))
-        head_load_nothing(h->core, (uint64_t)unix_ms() / 1000);
+        head_load_nothing(h->core, (uint64_t)clock_unix_ms() / 1000);
     if (status == COVEY_OK)
         status = record_load(h->record, on_row, h, why, why_size);
     return status;

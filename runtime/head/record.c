@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/database.h"
 #include "base/thread.h"
 #include "io/mono.h"
@@ -176,7 +177,7 @@ static bool create_file(const char *path)
 static bool set_aside(const char *path, char *aside, size_t aside_size)
 {
     static const char *const parts[] = {"-wal", "-shm", "-journal", ""};
-    int64_t now = unix_ms();
+    int64_t now = clock_unix_ms();
     snprintf(aside, aside_size, "%s.damaged-%lld", path, (long long)now);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         char from[PATH_BYTES + 16], to[PATH_BYTES + 64];

@@ -18,15 +18,6 @@ int64_t mono_ns(void)
     return t.tv_sec * SECOND_NS + t.tv_nsec;
 }
 
-int64_t unix_ms(void)
-{
-    struct timespec t;
-    int rc = clock_gettime(CLOCK_REALTIME, &t);
-    assert(rc == 0);
-    (void)rc;
-    return t.tv_sec * INT64_C(1000) + t.tv_nsec / MS_NS;
-}
-
 int mono_poll_ms(int64_t deadline_ns)
 {
     if (deadline_ns == NEVER_NS)

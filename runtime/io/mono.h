@@ -1,7 +1,7 @@
-/* mono.h - the clocks, and nothing else.
+/* mono.h - the clock of leases and deadlines.
  *
- * A core gets its @now from mono_ns().  The wall clock is for people only: no
- * lease, deadline or order ever depends on it.
+ * A core gets its @now from mono_ns().  The wall clock (base/clock.h) is for people
+ * only: no lease, deadline or order ever depends on it.
  *
  * Threads: any.
  */
@@ -13,9 +13,6 @@
 /* Nanoseconds of CLOCK_BOOTTIME, so that a machine that slept finds its leases
  * run out; of CLOCK_MONOTONIC where there is no such clock.  Never goes back. */
 int64_t mono_ns(void);
-
-/* Milliseconds since 1970. */
-int64_t unix_ms(void);
 
 /* How long until @deadline_ns (of mono_ns) in milliseconds for poll(): rounded
  * up, so that nobody wakes before it; -1 for NEVER_NS, 0 when it has passed. */

@@ -15,6 +15,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "core/resources.h"
 #include "io/dlog.h"
 #include "io/mono.h"
@@ -91,7 +92,7 @@ static uint64_t on_random(void *io)
 static int64_t on_unix_ms(void *io)
 {
     (void)io;
-    return unix_ms();
+    return clock_unix_ms();
 }
 
 static void on_populate(void *io, uint32_t first_block, uint32_t blocks)

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
+
 /* What was told is on disk before the call returns. */
 static covey_status wait_durable(covey_sweep *s, uint64_t seq)
 {
@@ -34,7 +36,7 @@ covey_status covey_sweep_ask(covey_sweep *s, covey_offer *out)
         return COVEY_EINVAL;
     if (!out)
         return sweep_fail(COVEY_EINVAL, "covey_sweep_ask: out is NULL");
-    struct controller_order order = controller_next(s->controller, sweep_now_ms());
+    struct controller_order order = controller_next(s->controller, clock_unix_ms());
     if (order.what == CONTROLLER_ENOMEM)
         return sweep_fail(COVEY_ENOMEM, "out of memory");
     if (order.what == CONTROLLER_WAIT)

@@ -29,7 +29,7 @@ static bool is_better(const covey_sweep *s, uint32_t a, uint32_t b)
     double x = controller_trial(s->controller, a)->best, y = controller_trial(s->controller, b)->best;
     if (x == y)
         return a < b;
-    return s->spec->metric.maximize ? x > y : x < y;
+    return spec_is_better(s->spec, x, y);
 }
 
 static uint32_t places(const covey_sweep *s)

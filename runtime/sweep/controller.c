@@ -316,20 +316,15 @@ enum controller_limit controller_limited(const struct controller *c) { return c-
 
 /* ---- reports ------------------------------------------------------------------------- */
 
-static bool is_better(const struct controller *c, double a, double b)
-{
-    return loss_of(c, a) < loss_of(c, b);
-}
-
 static void take_value(struct controller *c, struct trial *t, int64_t step, double value)
 {
     t->value = value;
-    if (isfinite(value) && (isnan(t->best) || is_better(c, value, t->best))) {
+    if (isfinite(value) && (isnan(t->best) || spec_is_better(c->spec, value, t->best))) {
         t->best = value;
         t->best_step = step;
         free(t->best_x);
         t->best_x = NULL;
-        if (c->best != UINT32_MAX && is_better(c, value, c->trials[c->best]->best))
+        if (c->best != UINT32_MAX && spec_is_better(c->spec, value, c->trials[c->best]->best))
             c->best = t->number;
     }
     const struct spec *spec = c->spec;
@@ -582,7 +577,7 @@ const struct trial *controller_best(struct controller *c)
     for (uint32_t i = 0; i < c->count; i++) {
         const struct trial *t = c->trials[i];
         bool ranks = isfinite(t->best) && t->state != TRIAL_FAILED;
-        if (ranks && (c->best == UINT32_MAX || is_better(c, t->best, c->trials[c->best]->best)))
+        if (ranks && (c->best == UINT32_MAX || spec_is_better(c->spec, t->best, c->trials[c->best]->best)))
             c->best = i;
     }
     return c->best == UINT32_MAX ? NULL : c->trials[c->best];

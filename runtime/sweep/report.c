@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 #define DEPTH_MAX 16
 
 static bool refuse(struct sweep_answer *out, const char *why)
@@ -118,7 +120,7 @@ static bool read_report(covey_sweep *s, struct json_object *report, int64_t *ste
 static void record_report(covey_sweep *s, uint32_t trial, int64_t step, const double *value,
                           struct json_object *report, struct sweep_answer *out)
 {
-    struct record_event e = {.kind = RECORD_REPORT, .time_ms = sweep_now_ms(), .trial = trial};
+    struct record_event e = {.kind = RECORD_REPORT, .time_ms = clock_unix_ms(), .trial = trial};
     bool whole = json_object_object_add(report, "step", json_object_new_int64(step)) == 0;
     e.report.step = step;
     e.report.has_value = value != NULL;

@@ -19,8 +19,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 #define ANSWER_S 60
 #define ANSWER_MAX 1024         /* bytes of an answer */
@@ -96,21 +97,14 @@ static bool send_all(const char *line, size_t size)
     return true;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* One line, without its end.  Nothing follows it: there is one question at a time. */
 static covey_status receive(char answer[ANSWER_MAX])
 {
-    const int64_t until_ms = now_ms() + ANSWER_S * 1000;
+    const int64_t until_ms = clock_mono_ms() + ANSWER_S * 1000;
     size_t len = 0;
     while (len + 1 < ANSWER_MAX) {
         struct pollfd fd = {connection, POLLIN, 0};
-        int64_t left_ms = until_ms - now_ms();
+        int64_t left_ms = until_ms - clock_mono_ms();
         int ready = poll(&fd, 1, left_ms > 0 ? (int)left_ms : 0);
         if (ready == 0)
             return fail(COVEY_ETIMEOUT, "the sweep has not answered for %d s", ANSWER_S);

@@ -10,6 +10,7 @@
  * trial was told is never forgotten.
  */
 #include "sweep/page/page.h"
+#include "base/clock.h"
 #include "sweep/spec/command.h"
 
 #include <errno.h>
@@ -19,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PARALLEL_MAX 65536u
@@ -53,13 +53,6 @@ struct run {
     bool ending;                /* nothing starts any more, what runs is told to leave */
     covey_status broken;        /* the run cannot go on */
 };
-
-static int64_t mono_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
 
 void covey_sweep_stop(covey_sweep *s)
 {
@@ -209,7 +202,7 @@ static void on_settled(covey *c, covey_ref ref, covey_status status, void *arg)
 covey_status sweep_cancel(covey_sweep *s, uint32_t trial)
 {
     static const char why[] = "stopped by the user";
-    struct record_event e = {.kind = RECORD_END, .time_ms = sweep_now_ms(), .trial = trial,
+    struct record_event e = {.kind = RECORD_END, .time_ms = clock_unix_ms(), .trial = trial,
                              .end = {.fate = FATE_CANCELLED, .status = -1, .why = why}};
     const struct trial *t = controller_trial(s->controller, trial);
     if (!s->run || !t)
@@ -248,7 +241,7 @@ static void on_message(covey *c, const covey_message *message, void *arg)
     if (message->question)
         answer_later(s->run, c, &(struct answer){out.seq, message->question, message->ref, out.stop});
     if (out.stop && !slot->cancelled && slot->leave_at == LEAVE_NEVER)
-        slot->leave_at = mono_ms() + s->spec->leave_ms;
+        slot->leave_at = clock_mono_ms() + s->spec->leave_ms;
 }
 
 /* ---- starting --------------------------------------------------------------------------------- */
@@ -262,7 +255,7 @@ static bool start(covey_sweep *s, covey *c, struct slot *slot, const struct cont
     if (!launch_prepare(s, order) || sweep_record_start(s, order, &seq) != COVEY_OK)
         return false;
     *slot = (struct slot){.s = s, .c = c, .trial = order->trial, .leave_at = LEAVE_NEVER,
-                          .out_of_time_at = s->spec->trial_time_ms ? mono_ms() + s->spec->trial_time_ms : LEAVE_NEVER};
+                          .out_of_time_at = s->spec->trial_time_ms ? clock_mono_ms() + s->spec->trial_time_ms : LEAVE_NEVER};
     slot->ref = launch_submit(s, c, order->trial, s->run->gpus, &opts);
     if (slot->ref.generation) {
         s->run->busy++;
@@ -287,7 +280,7 @@ static bool fill_one(covey_sweep *s, covey *c, bool *done)
                                  "`covey sweep resume %s` goes on", s->cwd, s->dir);
         return false;
     }
-    struct controller_order order = controller_next(s->controller, sweep_now_ms());
+    struct controller_order order = controller_next(s->controller, clock_unix_ms());
     *done = order.what == CONTROLLER_DONE;
     if (order.what == CONTROLLER_ENOMEM)
         run->broken = sweep_fail(COVEY_ENOMEM, "out of memory");
@@ -378,7 +371,7 @@ static void sleep_until(covey_sweep *s, covey *c, int64_t next)
     struct pollfd fds[] = {
         {covey_fd(c), POLLIN, 0}, {record_durable_fd(s->record), POLLIN, 0}, {s->wake_fd, POLLIN, 0},
     };
-    int64_t left = next == LEAVE_NEVER ? -1 : next - mono_ms();
+    int64_t left = next == LEAVE_NEVER ? -1 : next - clock_mono_ms();
     if (next != LEAVE_NEVER && left <= 0)
         left = 0;
     (void)poll(fds, 3, left > INT32_MAX ? INT32_MAX : (int)left);
@@ -392,7 +385,7 @@ static void loop(covey_sweep *s, covey *c)
         covey_dispatch(c);
         answer_durable(s, c);
         take_stops(s);
-        int64_t now = mono_ms();
+        int64_t now = clock_mono_ms();
         take_limits(s, now);
         int64_t next = take_times(s, now);
         while (!s->held && run->broken == COVEY_OK && run->busy < run->slot_count && fill_one(s, c, &done)) {
@@ -450,8 +443,8 @@ static void tell_defaults(covey_sweep *s, double gpus)
 /* Of what was told to end when the run broke. */
 static void wait_for_ends(covey_sweep *s, covey *c)
 {
-    int64_t until = mono_ms() + s->spec->grace_ms;
-    while (s->run->busy > 0 && mono_ms() < until) {
+    int64_t until = clock_mono_ms() + s->spec->grace_ms;
+    while (s->run->busy > 0 && clock_mono_ms() < until) {
         struct pollfd fd = {covey_fd(c), POLLIN, 0};
         (void)poll(&fd, 1, TICK_MS);
         covey_dispatch(c);
@@ -506,7 +499,7 @@ covey_status covey_sweep_run(covey_sweep *s, covey *c)
     if (!run.slots)
         return sweep_fail(COVEY_ENOMEM, "out of memory");
     if (s->spec->time_ms)
-        run.ends_at = mono_ms() + s->spec->time_ms;
+        run.ends_at = clock_mono_ms() + s->spec->time_ms;
     s->run = &run;
     if (isnan(s->spec->cpus) || isnan(s->spec->gpus))
         tell_defaults(s, gpus);

@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 #define ERROR_MAX 4096
 #define DIR_ROOM 64             /* for the names of what is below the sweep's directory */
 
@@ -47,13 +49,6 @@ void sweep_say(covey_sweep *s, const char *format, ...)
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
     s->opts.on_event(s, line, s->opts.arg);
-}
-
-int64_t sweep_now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
 }
 
 const char *sweep_params(covey_sweep *s, const struct trial *t)
@@ -90,7 +85,7 @@ covey_status sweep_record_start(covey_sweep *s, const struct controller_order *o
 
 enum record_fate sweep_record_end(covey_sweep *s, uint32_t trial, int status, bool interrupted, const char *why)
 {
-    struct record_event e = {.kind = RECORD_END, .time_ms = sweep_now_ms(), .trial = trial};
+    struct record_event e = {.kind = RECORD_END, .time_ms = clock_unix_ms(), .trial = trial};
     e.end.fate = controller_end(s->controller, trial, status, interrupted, why, e.time_ms);
     e.end.status = status;
     e.end.why = why;
@@ -234,7 +229,7 @@ static uint64_t choose_seed(const covey_sweep *s)
     if (s->opts.seeded || s->spec->seed)
         return s->opts.seeded ? s->opts.seed : s->spec->seed;
     if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
-        seed = (uint64_t)sweep_now_ms() << 16;
+        seed = (uint64_t)clock_unix_ms() << 16;
     return seed >> 16;          /* short enough to be typed */
 }
 
@@ -322,7 +317,7 @@ static covey_status make_record(covey_sweep *s, const char *text, const char *se
     if (status != COVEY_OK)
         return sweep_fail(status, "%s", why);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)spec->seed);
-    snprintf(created, sizeof created, "%lld", (long long)sweep_now_ms());
+    snprintf(created, sizeof created, "%lld", (long long)clock_unix_ms());
     record_set(s->record, "spec", text);
     record_set(s->record, "spec_file", spec->file);
     record_set(s->record, "sets", sets);

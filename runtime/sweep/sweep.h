@@ -53,7 +53,6 @@ struct covey_sweep {
 covey_status sweep_fail(covey_status status, const char *format, ...) COVEY_PRINTF(2, 3);
 /* A line for people. */
 void sweep_say(covey_sweep *s, const char *format, ...) COVEY_PRINTF(2, 3);
-int64_t sweep_now_ms(void);     /* wall clock */
 /* A trial's parameters as JSON; valid until the next call.  NULL: out of memory. */
 const char *sweep_params(covey_sweep *s, const struct trial *t);
 const char *sweep_trial_dir(covey_sweep *s, uint32_t trial);

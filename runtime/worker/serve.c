@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "io/mono.h"
+#include "base/clock.h"
 #include "worker/reporter.h"
 #include "worker/threads.h"
 #include "worker/zygote.h"
@@ -58,7 +59,7 @@ static void on_wake(void *io)
 static int64_t on_unix_ms(void *io)
 {
     (void)io;
-    return unix_ms();
+    return clock_unix_ms();
 }
 
 static bool on_answered(void *io, struct exec_task *task, uint64_t number, struct span body)

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "sweep/embed.h"
 
 #ifndef COVEY_D3
@@ -180,7 +181,7 @@ static int by_loss(const void *a, const void *b, void *arg)
     if (isnan(x) || isnan(y))
         return isnan(x) != isnan(y) ? (isnan(x) ? 1 : -1) : i < k ? -1 : 1;
     if (x != y)
-        return (s->spec->metric.maximize ? x > y : x < y) ? -1 : 1;
+        return spec_is_better(s->spec, x, y) ? -1 : 1;
     return i < k ? -1 : 1;
 }
 
@@ -208,7 +209,7 @@ static bool choose_trials(struct page *p)
 
 static void find_times(struct page *p)
 {
-    int64_t now = sweep_now_ms();
+    int64_t now = clock_unix_ms();
     for (uint32_t i = 0; i < p->trials; i++) {
         const struct trial *t = controller_trial(p->s->controller, i);
         if (t->started_ms && (p->began_ms == 0 || t->started_ms < p->began_ms))

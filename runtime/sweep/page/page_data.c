@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "sweep/page/importance.h"
 #include "sweep/space/rng.h"
 #include "sweep/saving.h"
@@ -242,7 +243,7 @@ static void put_sweep(struct page *p)
     put_number(p, "run_cap", (double)spec->run_cap);
     put_number(p, "began_ms", (double)p->began_ms);
     put_number(p, "ended_ms", (double)p->ended_ms);
-    put_number(p, "written_ms", (double)sweep_now_ms());
+    put_number(p, "written_ms", (double)clock_unix_ms());
     put_number(p, "ran_ms", (double)ran_ms);
     put_number(p, "steps", (double)controller_steps(c));
     text_printf(&p->part, "\"saving\": {\"steps\": %lld, \"longest\": %lld, \"trials\": %lld},\n",

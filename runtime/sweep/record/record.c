@@ -20,27 +20,15 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/thread.h"
 #include "covey.h"
 
 #define BLOCK_BYTES (64u * 1024 - sizeof(struct block) - 32) /* with malloc's own, 64 KiB */
 #define LOCK_FILE "lock"
 #define LOCK_TRIES 1000         /* against those who ask whether it is held */
-
-static int64_t clock_ms(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-int64_t record_mono_ms(void)
-{
-    return clock_ms(CLOCK_MONOTONIC);
-}
 
 void record_fail(struct record *r, const char *format, ...)
 {
@@ -218,7 +206,7 @@ static int put_sweep(sqlite3 *db, const struct record_sweep *sweep)
 {
     struct text columns = TEXT_NONE;
     char created[32];
-    snprintf(created, sizeof created, "%lld", (long long)clock_ms(CLOCK_REALTIME));
+    snprintf(created, sizeof created, "%lld", (long long)clock_unix_ms());
     text_puts(&columns, "[");
     for (size_t i = 0; sweep->params && sweep->params[i]; i++) {
         text_puts(&columns, i ? "," : "");

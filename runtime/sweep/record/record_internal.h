@@ -102,7 +102,6 @@ struct record {
 
 /* Nothing more is written: say so, once, and let everyone go on. */
 void record_fail(struct record *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int64_t record_mono_ms(void);
 
 /* ---- record_db.c --------------------------------------------------------------------- */
 

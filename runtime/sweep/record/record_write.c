@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "covey.h"
 
 #define COMMIT_GAP_MS 2
@@ -481,7 +482,7 @@ static void free_blocks(struct record *r, struct block *first)
 static bool write_group(struct record *r, bool tick, uint64_t *seq)
 {
     struct writer *w = &r->writer;
-    w->commit_ms = record_mono_ms();
+    w->commit_ms = clock_mono_ms();
     struct block *first = take_blocks(r);
     bool ok = commit(r, first, tick, seq);
     if (ok) {
@@ -518,13 +519,13 @@ void *writer_run(void *arg)
     locale_t c = enter_c_locale();
     uint64_t seq = r->durable_seq;
     bool has_tick = true, ok = sinks_open(r);
-    w->tick_ms = record_mono_ms() + TICK_MS;
+    w->tick_ms = clock_mono_ms() + TICK_MS;
     while (ok && wait_for_work(r, has_tick)) {
-        int64_t wait_ms = w->commit_ms + COMMIT_GAP_MS - record_mono_ms();
+        int64_t wait_ms = w->commit_ms + COMMIT_GAP_MS - clock_mono_ms();
         if (wait_ms > 0)
             sleep_ms(wait_ms);
         uint64_t before = seq;
-        bool tick = record_mono_ms() >= w->tick_ms;
+        bool tick = clock_mono_ms() >= w->tick_ms;
         ok = write_group(r, tick, &seq);
         has_tick = seq != before || (has_tick && !tick);
     }

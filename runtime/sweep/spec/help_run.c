@@ -14,8 +14,9 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 #define CHUNK 16384
 
@@ -43,13 +44,6 @@ __attribute__((noreturn)) static void become(char *const argv[], pid_t parent, i
     _exit(127);
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* What has come; false: nothing more will. */
 static bool drain(int fd, struct text *t, size_t bytes)
 {
@@ -68,10 +62,10 @@ static bool drain(int fd, struct text *t, size_t bytes)
 
 static enum help_end listen_to(int fd, int pidfd, struct text *out, int ms, size_t bytes)
 {
-    int64_t end_ms = now_ms() + ms;
+    int64_t end_ms = clock_mono_ms() + ms;
     bool open = true;
     for (;;) {
-        int64_t left_ms = end_ms - now_ms();
+        int64_t left_ms = end_ms - clock_mono_ms();
         struct pollfd fds[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = open ? fd : -1, .events = POLLIN}};
         if (left_ms <= 0)
             return HELP_LATE;

@@ -60,6 +60,12 @@ struct spec {
     size_t point_count;
 };
 
+/* Is @a the better value of the metric?  Of two numbers. */
+static inline bool spec_is_better(const struct spec *spec, double a, double b)
+{
+    return spec->metric.maximize ? a > b : a < b;
+}
+
 /* Read @path.  NULL with @why: file:line:column: what, and what would be right.
  * @warn is called for each warning, with a text of the same shape. */
 struct spec *spec_open(const char *path, void (*warn)(const char *text, void *arg), void *arg,

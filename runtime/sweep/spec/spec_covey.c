@@ -305,34 +305,33 @@ static bool read_wandb(struct spec_reader *r, const struct yaml_item *item)
     return true;
 }
 
+/* One of two words; *@second: it is the second. */
+static bool read_either(struct spec_reader *r, const struct yaml_item *item, const char *what,
+                        const char *const words[3], bool *second)
+{
+    unsigned which;
+    if (!spec_read_word(r, item, what, words, &which))
+        return false;
+    *second = which == 1;
+    return true;
+}
+
 static bool read_cwd(struct spec_reader *r, const struct yaml_item *item)
 {
     static const char *const words[] = {"caller", "trial", NULL};
-    unsigned which;
-    if (!spec_read_word(r, item, "working directory", words, &which))
-        return false;
-    r->spec->cwd_trial = which == 1;
-    return true;
+    return read_either(r, item, "working directory", words, &r->spec->cwd_trial);
 }
 
 static bool read_report(struct spec_reader *r, const struct yaml_item *item)
 {
     static const char *const words[] = {"socket", "stdout", NULL};
-    unsigned which;
-    if (!spec_read_word(r, item, "way to report", words, &which))
-        return false;
-    r->spec->report_stdout = which == 1;
-    return true;
+    return read_either(r, item, "way to report", words, &r->spec->report_stdout);
 }
 
 static bool read_sync(struct spec_reader *r, const struct yaml_item *item)
 {
     static const char *const words[] = {"normal", "full", NULL};
-    unsigned which;
-    if (!spec_read_word(r, item, "way to sync", words, &which))
-        return false;
-    r->spec->sync_full = which == 1;
-    return true;
+    return read_either(r, item, "way to sync", words, &r->spec->sync_full);
 }
 
 /* ---- all of it --------------------------------------------------------------------------- */
