@@ -545,7 +545,7 @@ static void test_tables(void **state)
     struct world w = {0};
     struct param p = *add(&w, whole(3, 42));
     struct lane lane = {.axis = axis_of(&p)}, *lanes[] = {&lane};
-    struct parzen mixture = {.narrow_row = 1};
+    struct parzen mixture = {.shape = {1, 1}, .narrow_row = 1};
     struct rng r = rng_stream(1, RNG_SEARCH, 0);
     uint32_t slots[TRIALS];
     assert_true(lane_tabulate(&lane) && lane.cells == 40);

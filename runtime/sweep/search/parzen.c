@@ -1,7 +1,7 @@
 /* parzen.c - see parzen.h for the contract.
  *
  * A kernel is a normal distribution cut off at 0 and 1, in each coordinate as
- * wide as the gap to its further neighbour; of a choice, one that is most
+ * wide as the gap to its further neighbour, or a part of it; of a choice, one that is most
  * likely to repeat it.  A suggestion asks the densities of two dozen points
  * under a thousand kernels: so normalisations are kept in the lanes until a
  * neighbour changes, and a kernel too far away to count costs no exponential.
@@ -135,6 +135,16 @@ static double width_of(double before, double at, double after, bool first, bool 
     return left > right ? left : right;
 }
 
+/* The part of a gap that is wanted.  Of a raster it is a whole number of cells again, for
+ * the tables. */
+static double scaled(const struct parzen *p, const struct lane *lane, double gap)
+{
+    double width = gap * p->shape.width;
+    if (lane->cells == 0 || p->shape.width == 1)
+        return width;
+    return ceil(width * lane->cells - GAP_ERROR) / lane->cells;
+}
+
 /* Gaps between trials are whole numbers of cells.  A trial that is alone has none, and
  * no place in the table. */
 static void set_offset(struct parzen *p, uint32_t lane, uint32_t kernel, double t, double width)
@@ -156,9 +166,10 @@ static void set_offset(struct parzen *p, uint32_t lane, uint32_t kernel, double 
     offset[kernel] = (int32_t)(row * length + l->cells - 1 - (cell < l->cells ? cell : l->cells - 1));
 }
 
-static void set_kernel(struct parzen *p, uint32_t lane, uint32_t slot, double width)
+static void set_kernel(struct parzen *p, uint32_t lane, uint32_t slot, double gap)
 {
     struct lane *l = p->lane[lane];
+    double width = scaled(p, l, gap);
     double sigma = width > p->narrowest ? width : p->narrowest;
     if (l->sigma[slot] != sigma) {
         l->sigma[slot] = sigma;
@@ -234,7 +245,7 @@ void parzen_fit(struct parzen *p, struct lane *const *lanes, uint32_t lane_count
 {
     assert(count < p->kernel_cap && lane_count <= p->lane_cap && slot_count <= p->slot_cap);
     p->kernels = count + 1;
-    p->narrowest = 1 / fmin(KERNELS_FINEST, p->kernels + 1);
+    p->narrowest = 1 / fmin(KERNELS_FINEST, p->shape.finest * (p->kernels + 1));
     p->lanes = lane_count;
     p->lane = lanes;
     memset(p->kernel_of, 0xff, slot_count * sizeof *p->kernel_of);

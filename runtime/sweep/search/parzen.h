@@ -66,7 +66,14 @@ double log_mass(double a, double b);
 
 /* ---- parzen: the mixture ------------------------------------------------------------ */
 
+/* How a mixture differs from the one that TPE is usually built of. */
+struct parzen_shape {
+    double width;               /* kernels are as wide as this part of the gap beside them */
+    double finest;              /* and as fine as if there were this many times as many */
+};
+
 struct parzen {
+    struct parzen_shape shape;  /* set it first */
     uint32_t kernels;           /* the last one is the prior */
     uint32_t lanes;
     struct lane *const *lane;   /* borrowed from parzen_fit() on */

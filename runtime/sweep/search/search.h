@@ -19,7 +19,7 @@ struct search_opts {
     enum search_kind kind;
     uint64_t seed;
     /* Of TPE; zero means Optuna 5's default. */
-    uint32_t startup;           /* random until so many have ended; 10 */
+    uint32_t startup;           /* random until so many have ended; 2 */
     uint32_t candidates;        /* drawn for each suggestion; 24 */
     bool univariate;            /* each parameter on its own */
     bool no_liar;               /* running trials do not repel */
