@@ -519,7 +519,8 @@ unsigned covey_attempt(covey_ctx *ctx);  /* 1 for the first */
 const char *covey_devices(covey_ctx *ctx); /* UUIDs, comma separated; "" for none */
 
 /* Send @data to the submitter, in order.  Blocks while 256 are unread, until
- * the task is cancelled (COVEY_ECANCELLED).  What a process posts just before it
+ * the task is cancelled (COVEY_ECANCELLED; then it is sent if fewer are unread, and a
+ * question gets no answer).  What a process posts just before it
  * dies may be lost; what a task posts before it returns is not.
  * COVEY_ETOOBIG: more than 1 MiB. */
 covey_status covey_post(covey_ctx *ctx, const void *data, size_t size);

@@ -163,7 +163,7 @@ static void do_stop(struct exec *e, struct record *r, const struct event *ev)
 
 static void do_orphan(struct exec *e, struct record *r, const struct event *ev)
 {
-    r->orphan = true;
+    r->task.orphan = true;
     task_stop(e, &r->task, ev->now + EXEC_ORPHAN_GRACE, true);
 }
 
@@ -441,7 +441,7 @@ void exec_finish(struct exec *e, struct exec_task *task, const struct exec_outco
 {
     assert(task->state == EXEC_RUNNING);
     struct record *r = record_of(&task->in_queue);
-    enum event_kind kind = r->orphan ? ON_FINISH_ORPHAN : ON_FINISH;
+    enum event_kind kind = r->task.orphan ? ON_FINISH_ORPHAN : ON_FINISH;
     step(e, r, &(struct event){.kind = kind, .now = now, .outcome = outcome});
     replies_trim(e);
 }
@@ -475,15 +475,15 @@ covey_status exec_post(struct exec *e, struct exec_task *task, struct span body,
     assert(task->state == EXEC_RUNNING);
     if (body.len > POST_BYTES_MAX)
         return COVEY_ETOOBIG;
-    if (task->cancelled)
+    if (task->orphan)
         return COVEY_ECANCELLED;
     if (task->posted - task->post_read >= POST_WINDOW)
-        return COVEY_EAGAIN;
+        return task->cancelled ? COVEY_ECANCELLED : COVEY_EAGAIN;
     *number = ++task->posted;
     struct msg msg = {.kind = MSG_POST};
-    msg.u.post = (struct msg_post){task->seq, task->attempt, *number, wants_answer, body};
+    msg.u.post = (struct msg_post){task->seq, task->attempt, *number, wants_answer && !task->cancelled, body};
     e->ops->send(e->io, task->owner, &msg);
-    return COVEY_OK;
+    return task->cancelled ? COVEY_ECANCELLED : COVEY_OK;
 }
 
 /* ---- blocked ------------------------------------------------------------ */
@@ -496,7 +496,7 @@ void exec_block(struct exec *e, int64_t now)
     e->resuming = false;
     list_each (it, &e->running) {
         struct record *r = record_of(it);
-        if (!r->orphan)
+        if (!r->task.orphan)
             give_back_lease(e, r->task.owner, r->task.lease);
     }
     for (struct record *r; (r = exec_queue_first(e)) != NULL;)

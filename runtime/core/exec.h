@@ -64,6 +64,7 @@ struct exec_task {
     int64_t queued_at, started_at, deadline; /* NEVER_NS: none */
     _Atomic bool cancelled;         /* user code polls it from its own thread */
     bool recursive;                 /* cancel what it submitted, too */
+    bool orphan;                    /* its owner is dead */
     int64_t kill_at;                /* NEVER_NS: no grace runs */
     int64_t grace_ms;               /* after its deadline; 0: EXEC_DEADLINE_GRACE */
     uint32_t threads;               /* 0: no matter */
@@ -137,7 +138,8 @@ void exec_block(struct exec *e, int64_t now);
 void exec_unblock(struct exec *e, int64_t now);
 bool exec_resumed(const struct exec *e);
 
-/* COVEY_EAGAIN: POST_WINDOW are unread.  COVEY_ECANCELLED. COVEY_ETOOBIG.
+/* COVEY_EAGAIN: POST_WINDOW are unread.  COVEY_ETOOBIG.  COVEY_ECANCELLED: the task is to
+ * end; its last words go out if there is room and its owner lives, and get no answer.
  * *@number is what an answer will carry. */
 covey_status exec_post(struct exec *e, struct exec_task *task, struct span body,
                        bool wants_answer, uint64_t *number);

@@ -38,7 +38,6 @@ struct record {
     struct record *older, *newer;       /* other attempts of the same task */
     size_t bytes;                       /* of this allocation */
     uint8_t *room;                      /* EXEC_REPLY_ROOM bytes of it */
-    bool orphan;                        /* its owner is dead */
     bool late;                          /* cancelled by its deadline */
     struct buf answer;
     struct msg_reply reply;             /* DONE: what was sent; points into ... */

@@ -161,11 +161,7 @@ static bool ask(covey *c, void *arg)
     struct reporter *r = a->r;
     uint64_t number;
     uint32_t at = a->peer >= 0 ? free_question(r) : 0;
-    if (covey_cancelled(r->ctx)) {
-        a->status = COVEY_ECANCELLED;
-        return true;
-    }
-    if (at == POST_WINDOW)
+    if (at == POST_WINDOW && !covey_cancelled(r->ctx))
         return false;
     a->status = exec_post(c->exec, r->ctx->task, a->line, a->peer >= 0, &number);
     if (a->status == COVEY_OK && a->peer >= 0) {

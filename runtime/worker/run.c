@@ -343,13 +343,11 @@ static covey_status post_nested(covey *c, struct posting *p)
     struct extra *x = reader.generation ? extra_of(c, reader, false) : NULL;
     if (p->body.len > POST_BYTES_MAX)
         return COVEY_ETOOBIG;
-    if (task->cancelled)
-        return COVEY_ECANCELLED;
-    if (p->wants_answer && reader.generation && !(x && x->on_message))
+    if (p->wants_answer && !task->cancelled && reader.generation && !(x && x->on_message))
         return COVEY_ELIMIT;
     p->number = ++task->posted;
-    owner_local_post(c->owner, task->seq, p->body, p->wants_answer);
-    return COVEY_OK;
+    owner_local_post(c->owner, task->seq, p->body, p->wants_answer && !task->cancelled);
+    return task->cancelled ? COVEY_ECANCELLED : COVEY_OK;
 }
 
 static bool posted(covey *c, void *arg)
@@ -373,6 +371,8 @@ static covey_status post_locked(covey *c, struct posting *p)
     else if (status == COVEY_ELIMIT)
         error_set("all worker processes are in use, so this task runs on its submitter's stack, which waits for it and "
                   "cannot answer; allow more processes, or submit it with on_message");
+    else if (status == COVEY_ECANCELLED)
+        error_set("the task was cancelled");
     else if (status != COVEY_OK)
         error_set("the message was not sent: %s", covey_strerror(status));
     return status;

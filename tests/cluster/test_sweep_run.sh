@@ -137,6 +137,23 @@ t 'SIGTERM ends it as Ctrl-C' test $? -eq 130
 t 'its trials wait' shown term waiting 2
 t 'nothing runs' until_true none_runs "$PWD/slow.sh"
 
+# What a trial reports when it is told to end is kept.
+cat >words.sh <<'WORDS'
+#!/bin/sh
+trap '"$COVEY_BIN" report loss=0.5 step=7; exit 143' TERM
+"$COVEY_BIN" report loss=1 step=1
+while :; do sleep 0.05; done
+WORDS
+chmod +x words.sh
+sweep words "[$PWD/words.sh]" ''
+"$covey" sweep run words.yaml --dir words --count 2 >run.out 2>&1 </dev/null &
+runner=$!
+words_come() { [ "$(grep -c '"step":1' words/results.jsonl 2>/dev/null)" -eq 2 ]; }
+t 'trials wait to be told' until_true words_come
+kill -TERM $runner
+wait $runner
+t 'their last reports are recorded' test "$(grep -c '"step":7' words/results.jsonl)" -eq 2
+
 # Nobody reads what the runner says.
 run bash -c '"$0" sweep run slow.yaml --dir pipe 2>&1 | head -c 1 >/dev/null; exit "${PIPESTATUS[0]}"' "$covey"
 t 'a reader that leaves does not end it' shown pipe complete 4

@@ -427,6 +427,9 @@ static void finish(struct process *p, struct frame_of *f)
     for (uint32_t i = 0; i < f->handle_count; i++)
         if (owner_borrow_end(p->owner, f->handles[i], false, &held[held_count], w->now))
             held_count++;
+    uint64_t number;
+    if (!f->nested && atomic_load(&f->task->cancelled))
+        (void)exec_post(p->exec, f->task, span_str("last words"), true, &number);
     if (f->nested) {
         struct msg_reply reply = {.seq = f->task->seq, .attempt = f->task->attempt, .status = (uint32_t)f->status,
                                   .result_count = f->result_count, .results = f->results, .run_ns = 1000};

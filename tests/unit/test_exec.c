@@ -457,6 +457,9 @@ static void when_an_owner_dies_its_tasks_and_results_go(void **state)
     said("revoked p3 of 8 blocked: 1\nblocked 1\n");
     exec_tick(e, T0 + EXEC_ORPHAN_GRACE - 1);
     said("done 1 dropped 0: 1 OK square\n");
+    uint64_t number;
+    assert_int_equal(exec_post(e, running, span_str("x"), false, &number), COVEY_ECANCELLED);
+    said("");
     exec_tick(e, T0 + EXEC_ORPHAN_GRACE);
     said("kill_self for p2 2.1\n");
     assert_string_equal(running->function->name, "square"); /* lives on with the task */
@@ -581,6 +584,11 @@ static void posts_are_numbered_and_the_window_is_bounded(void **state)
     cancel(alice, 1, 1000, false, T0);
     said("cancel p2 1.1\nwake\n");          /* who waits for the window looks again */
     assert_int_equal(exec_post(e, task, span_str("x"), false, &number), COVEY_ECANCELLED);
+    said("");
+    post_ack(alice, 1, 5, NULL);
+    said("wake\n");
+    assert_int_equal(exec_post(e, task, span_str("last"), true, &number), COVEY_ECANCELLED);
+    said("post p2 1.1 #260 'last'\n");     /* and nobody is asked to answer */
     finish(task, COVEY_ECANCELLED, NULL, 0, T0);
     said_anything();
     post_ack(alice, 1, 5, NULL);            /* too late */
