@@ -38,8 +38,8 @@ WORKER := args command command_log lines reporter results run serve stop threads
 NODE := daemon entrance family head_link keeper keeper_main log_map log_task logs machine node_main \
     output packages pager starter zygotes
 HEAD := head record
-SWEEP := ask checkpoints controller curves_sweep helpers launch report run saving sweep tree \
-    trial
+SWEEP := ask checkpoints controller curves_sweep helpers launch recover report run saving sweep \
+    tree trial
 SWEEP_SPACE := cdf rng sample space text value
 SWEEP_SEARCH := grid lane parzen points search sobol tpe
 SWEEP_SCHEDULER := asha asha_promotion bands curves hyperband median pbt plan replay rung \

@@ -407,8 +407,10 @@ static void pick_up(covey_sweep *s)
 {
     for (uint32_t i = 0; i < controller_count(s->controller); i++) {
         enum trial_state state = controller_trial(s->controller, i)->state;
-        if (state == TRIAL_RUNNING || state == TRIAL_ENDING)
-            sweep_record_end(s, i, 143, true, "the sweep's runner ended");
+        if (state != TRIAL_RUNNING && state != TRIAL_ENDING)
+            continue;
+        recover_printed(s, i);
+        sweep_record_end(s, i, 143, true, "the sweep's runner ended");
     }
 }
 

@@ -6,6 +6,7 @@
  *   launch.c   a trial's directory, environment and process
  *   checkpoints.c  whose checkpoints are kept, where the file keeps only some
  *   report.c   one report, from its JSON to its answer
+ *   recover.c  reports that were printed and not recorded before a crash
  *   trial.c    inside a trial that is a C function
  */
 #ifndef COVEY_SWEEP_SWEEP_H
@@ -84,6 +85,11 @@ struct sweep_answer {
 /* Take one report of @trial; @step 0: what the report says itself, else the next. */
 void sweep_report(covey_sweep *s, uint32_t trial, int64_t step, const char *json, size_t size,
                   struct sweep_answer *out);
+
+/* recover.c */
+/* Of a trial whose runner died: record the reports at the end of its log that have a step
+ * higher than those known, where trials report by printing. */
+void recover_printed(covey_sweep *s, uint32_t trial);
 
 /* trial.c */
 /* COVEY_EUNKNOWN with covey_sweep_error(): this program has no COVEY_TRIAL of that name. */

@@ -396,14 +396,15 @@ static bool take_output(struct command *m, int which)
             continue;
         if (n <= 0)
             return n < 0 && errno == EAGAIN;
-        if (which == 0 && (m->flags & COMMAND_REPORT_STDOUT))
-            (void)lines_add(&m->lines, span_of(room, (size_t)n), find_report, m);
         if (m->log.fd >= 0) {
             command_log_add(&m->log, room, (size_t)n);
         } else {
             buf_append(&m->captured[which], room, (size_t)n);
             command_keep_tail(&m->captured[which]);
         }
+        /* After the log: what is reported is in it, whatever dies next. */
+        if (which == 0 && (m->flags & COMMAND_REPORT_STDOUT))
+            (void)lines_add(&m->lines, span_of(room, (size_t)n), find_report, m);
         if (m->flags & COMMAND_SHOW)
             (void)file_write(which ? STDERR_FILENO : STDOUT_FILENO, room, (size_t)n);
         if ((size_t)n < sizeof(room))

@@ -154,6 +154,35 @@ kill -TERM $runner
 wait $runner
 t 'their last reports are recorded' test "$(grep -c '"step":7' words/results.jsonl)" -eq 2
 
+# What a trial printed while its runner hung is not lost when the runner dies.
+cat >print.sh <<'PRINT'
+#!/bin/sh
+step=$(cat "$COVEY_CHECKPOINT_DIR/step" 2>/dev/null || echo 0)
+while [ "$step" -lt 12 ]; do
+    step=$((step + 1))
+    echo "{\"step\": $step, \"loss\": 1}"
+    echo "$step" >"$COVEY_CHECKPOINT_DIR/step"
+    [ "$step" -ne 1 ] || until [ -e go ]; do sleep 0.02; done
+    [ "$step" -ne 10 ] || sleep 30
+done
+PRINT
+chmod +x print.sh
+sweep print "[$PWD/print.sh]" 'report: stdout'
+"$covey" sweep run print.yaml --dir print --count 1 >run.out 2>&1 </dev/null &
+runner=$!
+is_printed() { grep -q '"step":1[,}]' print/results.jsonl 2>/dev/null; }
+until_true is_printed
+kill -STOP $runner
+touch go
+is_at_10() { [ "$(cat print/trials/0000/checkpoint/step)" -eq 10 ]; }
+t 'a trial that prints goes on while its runner hangs' until_true is_at_10
+kill -KILL $runner
+wait $runner 2>/dev/null
+until_true none_runs "$PWD/print.sh"
+run "$covey" sweep resume print
+t 'its sweep is resumed' status_is 0
+t 'each step that was printed is recorded once' test "$(sed -n 's/.*"step":\([0-9]*\).*/\1/p' print/results.jsonl | tr '\n' ' ')" = '1 2 3 4 5 6 7 8 9 10 11 12 '
+
 # Nobody reads what the runner says.
 run bash -c '"$0" sweep run slow.yaml --dir pipe 2>&1 | head -c 1 >/dev/null; exit "${PIPESTATUS[0]}"' "$covey"
 t 'a reader that leaves does not end it' shown pipe complete 4
