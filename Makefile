@@ -418,7 +418,7 @@ list-sources:
 DEST := $(DESTDIR)$(PREFIX)
 install: all ## to PREFIX=/usr/local, below DESTDIR=
 	install -d $(DEST)/bin $(DEST)/lib/pkgconfig $(DEST)/include/covey $(DEST)/share/man/man1 \
-	    $(DEST)/share/man/man3 $(DEST)/share/bash-completion/completions
+	    $(DEST)/share/man/man3 $(DEST)/share/man/man5 $(DEST)/share/bash-completion/completions
 	install -m 755 $(COMMAND) $(DEST)/bin/covey
 	for lib in libcovey libcovey-sweep; do \
 	    install -m 755 $(OUT)/$$lib.so.$(VERSION) $(DEST)/lib/$$lib.so.$(VERSION) && \
@@ -430,6 +430,7 @@ install: all ## to PREFIX=/usr/local, below DESTDIR=
 	install -m 644 include/covey/sweep.h $(DEST)/include/covey/sweep.h
 	install -m 644 tools/man/covey.1 $(DEST)/share/man/man1/covey.1
 	install -m 644 tools/man/covey.3 tools/man/covey-sweep.3 $(DEST)/share/man/man3
+	install -m 644 tools/man/covey-sweep.5 $(DEST)/share/man/man5/covey-sweep.5
 	install -m 644 tools/covey.bash $(DEST)/share/bash-completion/completions/covey
 	for name in covey covey-sweep; do \
 	    sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' tools/$$name.pc.in \
@@ -441,7 +442,8 @@ uninstall: ## remove what install put there
 	    $(DEST)/lib/libcovey.a $(DEST)/lib/libcovey-sweep.a $(DEST)/lib/pkgconfig/covey.pc \
 	    $(DEST)/lib/pkgconfig/covey-sweep.pc $(DEST)/include/covey.h $(DEST)/include/covey/sweep.h \
 	    $(DEST)/share/man/man1/covey.1 $(DEST)/share/man/man3/covey.3 \
-	    $(DEST)/share/man/man3/covey-sweep.3 $(DEST)/share/bash-completion/completions/covey
+	    $(DEST)/share/man/man3/covey-sweep.3 $(DEST)/share/man/man5/covey-sweep.5 \
+	    $(DEST)/share/bash-completion/completions/covey
 	[ ! -d $(DEST)/include/covey ] || rmdir --ignore-fail-on-non-empty $(DEST)/include/covey
 
 clean: ## remove build/

@@ -69,7 +69,7 @@ t 'install: status 0' status_is 0
 for file in bin/covey lib/libcovey.so lib/libcovey.so.0 lib/libcovey.a lib/pkgconfig/covey.pc \
     lib/libcovey-sweep.so lib/libcovey-sweep.so.0 lib/libcovey-sweep.a lib/pkgconfig/covey-sweep.pc \
     include/covey.h include/covey/sweep.h share/man/man1/covey.1 share/man/man3/covey.3 \
-    share/man/man3/covey-sweep.3 \
+    share/man/man3/covey-sweep.3 share/man/man5/covey-sweep.5 \
     share/bash-completion/completions/covey; do
     t "install: $file" [ -s "$TMPDIR/dest/usr/$file" ]
 done
@@ -158,13 +158,23 @@ if command -v c++ >/dev/null; then
 else
     skip 'and as C++17' 'no C++ compiler'
 fi
-for page in covey.1 covey.3 covey-sweep.3; do
+for page in covey.1 covey.3 covey-sweep.3 covey-sweep.5; do
     if command -v man >/dev/null && command -v groff >/dev/null; then
         run bash -c "LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -l -Tutf8 tools/man/$page 2>&1 >/dev/null"
         t "$page has no mistakes" out_empty
     else
         skip "$page has no mistakes" 'no man'
     fi
+done
+# The page of the sweep file: its example is one, and it has all keys of covey's own.
+sed -n '/^name: mnist/,/^\.fi/p' tools/man/covey-sweep.5 | sed '/^\.fi/d; s/\\-/-/g' >"$TMPDIR/page.yaml"
+run "$covey" sweep preview "$TMPDIR/page.yaml"
+t 'the file of covey-sweep(5) is understood' status_is 0
+keys=$(sed -n 's/^ *{"\([a-z_]*\)", SPEC_.*/\1/p; s/.*OPTION(\([a-z_]*\),.*/\1/p' runtime/sweep/spec/spec_covey.c
+    grep -o 'ITEM([a-z]*)' runtime/sweep/spec/spec_covey.c | tr -d '()ITEM' | grep -v '^name$')
+t 'it has many keys' [ "$(wc -w <<<"$keys")" -ge 35 ]
+for key in $keys; do
+    t "covey-sweep(5) has $key" grep -qw -- "$key" tools/man/covey-sweep.5
 done
 run bash -n tools/covey.bash
 t 'the completion is a script' status_is 0
