@@ -38,14 +38,14 @@ WORKER := args command command_log lines reporter results run serve stop threads
 NODE := daemon entrance family head_link keeper keeper_main log_map log_task logs machine node_main \
     output packages pager starter zygotes
 HEAD := head record
-SWEEP := ask checkpoints controller curves_sweep helpers launch recover report run saving sweep \
-    tree trial
+SWEEP := ask checkpoints controller curves_sweep helpers launch recover report run saving \
+    settings sweep tree trial
 SWEEP_SPACE := cdf rng sample space text value
 SWEEP_SEARCH := grid lane parzen points search sobol tpe
 SWEEP_SCHEDULER := asha asha_promotion bands curves hyperband median pbt plan replay rung \
     scheduler simulate
-SWEEP_SPEC := command draft help help_run spec spec_covey spec_param spec_point spec_reader yaml \
-    yaml_scalar
+SWEEP_SPEC := command draft help help_run spec spec_covey spec_param spec_point spec_reader spec_set \
+    yaml yaml_scalar
 SWEEP_RECORD := csv jsonl metrics record record_db record_read record_sinks record_write sink \
     tbevent tensorboard
 SWEEP_PAGE := importance page page_curves page_data
@@ -96,7 +96,7 @@ UNIT := args budget buf database dlog door exec exec_model extents head head_lin
     owner_nomem owner_objects packages page places port record resources store store_nomem \
     store_wants sweep_command sweep_controller sweep_help sweep_importance sweep_nomem \
     sweep_page sweep_pbt sweep_record sweep_scheduler sweep_scheduler_model sweep_search \
-    sweep_simulate sweep_spec sweep_sync sweep_value sweep_view sweep_yaml value wire \
+    sweep_set sweep_simulate sweep_spec sweep_sync sweep_value sweep_view sweep_yaml value wire \
     wire_hostile zwatch zygote
 # These count on __wrap_malloc to let the n-th allocation fail.
 UNIT_WRAP := exec exec_model head link map mesh node_model owner_nomem store_nomem sweep_nomem \

@@ -268,14 +268,9 @@ static int preview(const struct cli *cli, const struct sweep_cmd *cmd)
 {
     char why[4096];
     struct plan plan;
-    struct spec *spec = spec_open(cmd->word, on_warning, NULL, why, sizeof why);
+    struct spec *spec = spec_open(cmd->word, cmd->set.items, on_warning, NULL, why, sizeof why);
     if (!spec)
         return cli_fail(cli, STATUS_USAGE, NULL, "%s", why);
-    for (size_t i = 0; cmd->set.items[i]; i++)
-        if (!spec_set_line(spec, cmd->set.items[i], why, sizeof why)) {
-            spec_free(&spec);
-            return cli_fail(cli, STATUS_USAGE, NULL, "%s", why);
-        }
     uint64_t trials = cmd->count ? cmd->count : spec->run_cap, size = space_size(&spec->space);
     if (spec->search.kind == SEARCH_GRID && (trials == 0 || trials > size))
         trials = size;
@@ -504,7 +499,7 @@ static int parse_and_run(struct cli *cli, int argc, char **argv)
         {"parallel", 0, ARG_UINT, &cmd.parallel, "N", "trials at once (default: what the cluster has room for)"},
         {"count", 0, ARG_UINT, &cmd.count, "N", "trials at most (default: the file's run_cap)"},
         {"seed", 0, ARG_UINT, &cmd.seed, "S", "of the search (default: the file's, else random)"},
-        {"set", 0, ARG_LIST, &cmd.set, "KEY=VALUE", "change a setting of the file, such as run_cap=200"},
+        {"set", 0, ARG_LIST, &cmd.set, "KEY=VALUE", "change what the file says, such as parameters.lr.max=0.1 (resume: limits)"},
         {"trial", 0, ARG_UINT, &cmd.trial, "N", "tell: which one"},
         {"step", 0, ARG_UINT, &cmd.step, "N", "tell: of the metrics (default: the next one)"},
         {"done", 0, ARG_FLAG, &cmd.done, NULL, "tell: the trial has ended well"},

@@ -47,7 +47,7 @@ static bool open_curves(struct simulation *m)
 
 static bool open_all(struct simulation *m)
 {
-    m->spec = spec_open(m->cmd->word, on_warning, NULL, m->why, sizeof m->why);
+    m->spec = spec_open(m->cmd->word, m->cmd->set.items, on_warning, NULL, m->why, sizeof m->why);
     if (!m->spec)
         return false;
     if (!m->spec->metric.name) {

@@ -71,9 +71,12 @@ const struct command commands[] = {
      "\n"
      "examples\n"
      "  covey sweep init train.py images/ --epochs 27\n"
-     "  covey sweep run sweep.yaml --parallel 4\n"
+     "  covey sweep run sweep.yaml --parallel 4 --set parameters.lr.max=0.1 --set method=random\n"
      "  covey sweep simulate sweep.yaml --curves sweeps/mnist-1 --scheduler asha,hyperband\n"
      "  covey sweep resume sweeps/mnist-20261121-120000 --set run_cap=200\n"
+     "\n"
+     "--set changes any key of the file for run, preview, create and simulate, by its path;\n"
+     "for resume only limits, such as run_cap and time.\n"
      "\n"
      "In a trial, COVEY_REPORT names a socket: a line {\"step\": 5, \"loss\": 0.3} is answered\n"
      "by {\"stop\": false}.",

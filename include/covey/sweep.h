@@ -84,7 +84,9 @@ typedef struct covey_sweep_opts {
     uint64_t count;             /* trials at most, all of the sweep's; 0: the file's run_cap */
     bool seeded;                /* @seed counts, else the file's or a random one; not for resume */
     uint64_t seed;
-    const char *const *set;     /* "key=value", as `--set`; NULL-ended */
+    /* "key=value", as `--set`; NULL-ended.  Of a new sweep any key of the file, of one that
+     * is resumed limits: run_cap, parallel, time ... */
+    const char *const *set;
     /* A line for people about each thing that happened; NULL: silence. */
     void (*on_event)(covey_sweep *sweep, const char *line, void *arg);
     /* About ten times a second while covey_sweep_run() is at it. */

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "sweep/settings.h"
 
 #define ERROR_MAX 4096
 #define DIR_ROOM 64             /* for the names of what is below the sweep's directory */
@@ -183,35 +184,13 @@ static char *read_file(const char *path)
     return text;
 }
 
-/* Change what @line says ("key=value"), and remember it in @sets. */
-static covey_status set_line(covey_sweep *s, const char *line, struct text *sets)
+/* The file's @text, named @name, with @set on top. */
+static covey_status read_spec(covey_sweep *s, const char *name, const char *text, const struct settings *set,
+                              void (*warn)(const char *text, void *arg))
 {
-    char why[512];
-    if (!spec_set_line(s->spec, line, why, sizeof why))
-        return sweep_fail(COVEY_EINVAL, "%s", why);
-    text_printf(sets, "%s\n", line);
-    return COVEY_OK;
-}
-
-static covey_status set_number(covey_sweep *s, const char *key, uint64_t value, struct text *sets)
-{
-    char line[64];
-    if (!value)
-        return COVEY_OK;
-    snprintf(line, sizeof line, "%s=%llu", key, (unsigned long long)value);
-    return set_line(s, line, sets);
-}
-
-static covey_status apply_opts(covey_sweep *s, struct text *sets)
-{
-    covey_status status = set_number(s, "run_cap", s->opts.count, sets);
-    if (status == COVEY_OK)
-        status = set_number(s, "parallel", s->opts.parallel, sets);
-    for (size_t i = 0; status == COVEY_OK && s->opts.set && s->opts.set[i]; i++)
-        status = set_line(s, s->opts.set[i], sets);
-    if (status == COVEY_OK && sets->failed)
-        status = sweep_fail(COVEY_ENOMEM, "out of memory");
-    return status;
+    char why[4096];
+    s->spec = spec_read_with(name, text, strlen(text), set->lines, warn, s, why, sizeof why);
+    return s->spec ? COVEY_OK : sweep_fail(COVEY_EINVAL, "%s", why);
 }
 
 static covey_status use_seed(covey_sweep *s, uint64_t seed)
@@ -339,23 +318,27 @@ static covey_status use_cwd(covey_sweep *s)
 
 static covey_status create(covey_sweep *s, const char *name, const char *text)
 {
-    char why[4096];
     struct text sets = TEXT_NONE;
-    s->spec = spec_read(name, text, strlen(text), on_warning, s, why, sizeof why);
-    if (!s->spec)
-        return sweep_fail(COVEY_EINVAL, "%s", why);
-    covey_status status = s->task ? trial_find(s->task) : COVEY_OK;
+    struct settings set;
+    covey_status status = settings_gather(&set, NULL, &s->opts, false);
     if (status == COVEY_OK)
-        status = apply_opts(s, &sets);
+        status = read_spec(s, name, text, &set, on_warning);
+    if (status == COVEY_OK && s->task)
+        status = trial_find(s->task);
     if (status == COVEY_OK)
         status = use_cwd(s);
     if (status == COVEY_OK)
         status = use_seed(s, choose_seed(s));
     if (status == COVEY_OK)
+        settings_print(&set, &sets);
+    if (sets.failed)
+        status = sweep_fail(COVEY_ENOMEM, "out of memory");
+    if (status == COVEY_OK)
         status = make_dir(s);
     if (status == COVEY_OK)
         status = make_record(s, text, text_get(&sets));
     text_fini(&sets);
+    settings_fini(&set);
     return status;
 }
 
@@ -424,14 +407,25 @@ static covey_status get(covey_sweep *s, const char *key, char **out)
         : sweep_fail(COVEY_ENOMEM, "%s: the record cannot be read; memory may be short", s->dir);
 }
 
-static covey_status restore_sets(covey_sweep *s, struct text *sets)
+/* What the record says that the sweep was made from, and what this call sets on top. */
+static covey_status restore_spec(covey_sweep *s, const char *file, const char *text)
 {
-    char *old = NULL, *save = NULL;
-    covey_status status = get(s, "sets", &old);
-    for (char *line = old ? strtok_r(old, "\n", &save) : NULL; line && status == COVEY_OK;
-         line = strtok_r(NULL, "\n", &save))
-        status = set_line(s, line, sets);
-    free(old);
+    struct text sets = TEXT_NONE;
+    struct settings set = SETTINGS_NONE;
+    char *kept = NULL;
+    covey_status status = get(s, "sets", &kept);
+    if (status == COVEY_OK)
+        status = settings_gather(&set, kept, &s->opts, true);
+    if (status == COVEY_OK)
+        status = read_spec(s, file, text, &set, NULL);
+    if (status == COVEY_OK)
+        settings_print(&set, &sets);
+    if (sets.failed)
+        status = sweep_fail(COVEY_ENOMEM, "out of memory");
+    if (status == COVEY_OK && !s->looking)
+        record_set(s->record, "sets", text_get(&sets));
+    text_fini(&sets);
+    settings_fini(&set);
     return status;
 }
 
@@ -453,8 +447,6 @@ static covey_status restore_cwd(covey_sweep *s)
 
 static covey_status restore(covey_sweep *s)
 {
-    char why[4096];
-    struct text sets = TEXT_NONE;
     char *text = NULL, *file = NULL, *seed = NULL, *task = NULL;
     covey_status status = get(s, "spec", &text);
     if (status == COVEY_OK)
@@ -465,25 +457,18 @@ static covey_status restore(covey_sweep *s)
         status = get(s, "task", &task);
     if (status == COVEY_OK && (!text || !file || !seed))
         status = sweep_fail(COVEY_EINVAL, "%s: the record is damaged: it does not say what it was made from", s->dir);
-    if (status == COVEY_OK && !(s->spec = spec_read(file, text, strlen(text), NULL, NULL, why, sizeof why)))
-        status = sweep_fail(COVEY_EINVAL, "%s", why);
     if (status == COVEY_OK)
-        status = restore_sets(s, &sets);
-    if (status == COVEY_OK)
-        status = apply_opts(s, &sets);
+        status = restore_spec(s, file, text);
     if (status == COVEY_OK)
         status = use_seed(s, strtoull(seed, NULL, 10));
     if (status == COVEY_OK)
         status = restore_cwd(s);
-    if (status == COVEY_OK && !s->looking)
-        record_set(s->record, "sets", text_get(&sets));
     if (status == COVEY_OK && task && *task && !s->task && !(s->task = strdup(task)))
         status = sweep_fail(COVEY_ENOMEM, "out of memory");
     free(text);
     free(file);
     free(seed);
     free(task);
-    text_fini(&sets);
     return status;
 }
 

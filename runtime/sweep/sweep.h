@@ -1,6 +1,7 @@
 /* sweep.h - what covey_sweep is made of, for its own files.
  *
  *   sweep.c    create, resume, look, close; what can be asked of it
+ *   settings.c what was set on top of the file
  *   ask.c      trials that somebody else runs
  *   run.c      the loop that runs trials on a cluster
  *   launch.c   a trial's directory, environment and process

@@ -289,6 +289,32 @@ t 'quotes in the name of a directory' out_has 'a \"quoted\" directory'
 run "$covey" sweep preview other.yaml --set run_cap=17
 t 'preview takes --set' out_has 'trials     17'
 
+# --set: any key of a new sweep, and limits of one that is there
+sweep set '[sh, -c, "echo \"{\\\"loss\\\": 1}\""]' 'report: stdout'
+run "$covey" sweep preview set.yaml --set parameters.lr.max=0.25 --set metric.goal=maximize --set method=grid
+t 'a grid has no room for a range' err_has '--set method=grid: a grid needs lists'
+run "$covey" sweep preview set.yaml --set parameters.lr.max=0.25 --set metric.goal=maximize
+t 'a bound and a goal are set' eval "out_has 'uniform, 0 to 0.25' && out_has 'loss, maximize'"
+run "$covey" sweep run set.yaml --dir never --set parameters.lr.mim=1e-4
+t 'a wrong key is told as it was typed' err_has '--set parameters.lr.mim=1e-4:'
+t 'with the right one' err_has 'did you mean min?'
+t 'before anything is made' eval '[ ! -e never ]'
+run "$covey" sweep run set.yaml --dir set --set 'parameters.lr.values=[0.25, 0.5]' --set method=grid --set run_cap=1
+t 'what was set is run' shown set complete 1
+t 'one of its values' grep -q '"lr": 0.25' set/trials/0000/params.json
+rm set.yaml
+run "$covey" sweep resume set --set run_cap=7
+t 'resume has all of it: a grid of two' eval 'status_is 0 && shown set complete 2'
+run "$covey" sweep resume set --set method=random
+t 'another method is refused then' eval "status_is 2 && err_has 'what can be set now is run_cap, parallel'"
+sweep asked '[none]' ''
+run "$covey" sweep create asked.yaml --dir asked --set parameters.lr.value=3
+run "$covey" sweep ask asked
+t 'create takes --set' out_has '"lr": 3'
+printf 'trial,step,value\n0,1,3\n0,2,2\n1,1,5\n1,2,4\n' >curves.csv
+run "$covey" sweep simulate asked.yaml --curves curves.csv --set 'scheduler={}'
+t 'simulate takes --set' err_has '--set scheduler={}'
+
 # Many that end at once
 sweep many '[sh, -c, "echo \"{\\\"loss\\\": 1}\"; while [ ! -e flag ]; do sleep 0.1; done"]' 'report: stdout'
 "$covey" start --cpus 200 --processes 220 -q

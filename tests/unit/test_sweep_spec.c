@@ -557,47 +557,7 @@ static void mistakes_in_covey_are_told(void **state)
     }
 }
 
-/* ---- --set, files ------------------------------------------------------------------ */
-
-static void must_set(struct spec *spec, const char *key, const char *value)
-{
-    if (!spec_set(spec, key, value, why, sizeof why))
-        fail_msg("%s", why);
-}
-
-static void must_not_set(struct spec *spec, const char *key, const char *value, const char *message)
-{
-    assert_false(spec_set(spec, key, value, why, sizeof why));
-    if (!strstr(why, message))
-        fail_msg("'%s' and not '%s'", why, message);
-}
-
-static void budgets_can_be_set(void **state)
-{
-    struct spec *spec = must_read(wandb_file);
-    (void)state;
-    must_set(spec, "run_cap", "200");
-    assert_int_equal(spec->run_cap, 200);
-    must_set(spec, "count", "300");
-    assert_int_equal(spec->run_cap, 300);
-    must_set(spec, "covey.parallel", "3");
-    must_set(spec, "time", "1h");
-    must_set(spec, "metric.target", "1e-3");
-    must_set(spec, "resources.cpus", "0.5");
-    must_set(spec, "covey.resources.tpu", "2");
-    must_set(spec, "covey.resources.tpu", "3");
-    must_set(spec, "wandb", "off");
-    assert_true(spec->parallel == 3 && spec->time_ms == 3600000 && spec->metric.target == 1e-3);
-    assert_true(spec->cpus == 0.5 && spec->resource_count == 1 && spec->resources[0].amount == 3);
-    assert_int_equal(spec->wandb, SPEC_WANDB_OFF);
-    must_not_set(spec, "run_cap", "many", "--set run_cap=many: the text 'many' stands where a whole number");
-    must_not_set(spec, "paralell", "3", "did you mean parallel?");
-    must_not_set(spec, "method", "grid", "not for --set");
-    must_not_set(spec, "covey.seed", "3", "not for --set");
-    must_not_set(spec, "parallel", "[", "the value cannot be read");
-    assert_int_equal(spec->run_cap, 300);
-    spec_free(&spec);
-}
+/* ---- files ------------------------------------------------------------------------- */
 
 static void files_are_opened(void **state)
 {
@@ -607,14 +567,14 @@ static void files_are_opened(void **state)
     assert_true(fd >= 0);
     assert_int_equal(write(fd, wandb_file, strlen(wandb_file)), (int)strlen(wandb_file));
     close(fd);
-    struct spec *spec = spec_open(path, NULL, NULL, why, sizeof why);
+    struct spec *spec = spec_open(path, NULL, NULL, NULL, why, sizeof why);
     assert_non_null(spec);
     assert_string_equal(spec->file, path);
     spec_free(&spec);
     unlink(path);
-    assert_null(spec_open(path, NULL, NULL, why, sizeof why));
+    assert_null(spec_open(path, NULL, NULL, NULL, why, sizeof why));
     assert_non_null(strstr(why, "No such file"));
-    assert_null(spec_open("/", NULL, NULL, why, sizeof why));
+    assert_null(spec_open("/", NULL, NULL, NULL, why, sizeof why));
     assert_non_null(strstr(why, "directory"));
     char *large = calloc(1, SPEC_FILE_MAX + 1);
     assert_non_null(large);
@@ -640,7 +600,6 @@ int main(void)
         cmocka_unit_test(mistakes_in_early_terminate_are_told),
         cmocka_unit_test(mistakes_in_parameters_are_told),
         cmocka_unit_test(mistakes_in_covey_are_told),
-        cmocka_unit_test(budgets_can_be_set),
         cmocka_unit_test(files_are_opened),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "sweep/spec/command.h"
+#include "sweep/spec/spec_set.h"
 
 #define GRACE_MS 30000          /* W&B's agent waits as long before SIGKILL */
 #define STORM 5                 /* ... and gives up after as many failures */
@@ -26,7 +27,7 @@ struct top {
 #define TEXT(name) {#name, SPEC_TEXT, offsetof(struct spec, name), 0, 0}
 #define UNUSED(name) {name, SPEC_IGNORED, 0, 0, 0}
 
-static const struct spec_field top_fields[] = {
+const struct spec_field spec_top_fields[] = {
     ITEM(method), ITEM(metric), ITEM(parameters), ITEM(command), ITEM(early_terminate), ITEM(covey),
     ITEM(metrics), ITEM(scheduler),
     UNUSED("name"), UNUSED("description"), UNUSED("program"), UNUSED("project"), UNUSED("entity"),
@@ -267,13 +268,21 @@ static bool read_plain(struct spec_reader *r, const struct yaml_item *root)
     return true;
 }
 
+/* `covey.count` is a second cap, but --set run_cap means the cap, whatever the file has. */
+static void use_count(struct spec *spec, const struct yaml_item *root, uint64_t count)
+{
+    const struct yaml_item *cap = yaml_item_get(root, "run_cap");
+    if (count > 0 && !(cap && cap->set) && (spec->run_cap == 0 || count < spec->run_cap))
+        spec->run_cap = count;
+}
+
 static bool read_root(struct spec_reader *r, const struct yaml_item *root)
 {
     struct top top = {0};
     struct spec_covey covey = {0};
     struct spec *spec = r->spec;
     struct spec_path here = {"covey", NULL};
-    if (!spec_read_map(r, root, "a sweep file", top_fields, &top) || !refuse_controllers(r, &top) ||
+    if (!spec_read_map(r, root, "a sweep file", spec_top_fields, &top) || !refuse_controllers(r, &top) ||
         !read_plain(r, root))
         return false;
     if (!top.parameters)
@@ -292,8 +301,7 @@ static bool read_root(struct spec_reader *r, const struct yaml_item *root)
         return false;
     if (covey.scheduler && top.early_terminate)
         spec_warn(r, top.early_terminate, "early_terminate is not used: covey.scheduler is there");
-    if (covey.count > 0 && (spec->run_cap == 0 || covey.count < spec->run_cap))
-        spec->run_cap = covey.count;
+    use_count(spec, root, covey.count);
     spec->search.seed = spec->scheduler.seed = spec->seed;
     return check_whole(r, root, &top, &covey);
 }
@@ -314,28 +322,63 @@ static struct spec *spec_new(const char *path)
     return spec;
 }
 
-struct spec *spec_read(const char *path, const char *bytes, size_t size,
-                       void (*warn)(const char *text, void *arg), void *arg, char *why, size_t why_size)
+static bool read_tree(struct yaml_doc *doc, const char *path, const char *bytes, size_t size,
+                      const char *const *sets, char *why, size_t why_size)
 {
-    struct yaml_doc doc;
     if (size > SPEC_FILE_MAX) {
         snprintf(why, why_size, "%s: more than %u bytes", path, SPEC_FILE_MAX);
-        return NULL;
+        return false;
     }
-    if (!yaml_doc_read(&doc, path, bytes, size, SPEC_NODES_MAX, why, why_size))
+    if (!yaml_doc_read(doc, path, bytes, size, SPEC_NODES_MAX, why, why_size))
+        return false;
+    bool ok = true;
+    for (; ok && sets && *sets; sets++)
+        ok = spec_set_tree(doc, *sets, why, why_size);
+    if (!ok)
+        yaml_doc_fini(doc);
+    return ok;
+}
+
+/* Of a place in the file that only settings elsewhere made wrong. */
+static void tell_whose_fault(const char *path, const char *bytes, size_t size, char *why, size_t why_size)
+{
+    char alone[256];
+    size_t len = strlen(why);
+    if (strncmp(why, "--set ", 6) == 0 || strstr(why, " with --set "))
+        return;
+    struct spec *spec = spec_read(path, bytes, size, NULL, NULL, alone, sizeof alone);
+    if (spec)
+        snprintf(why + len, why_size - len, "; without --set the file is right");
+    spec_free(&spec);
+}
+
+struct spec *spec_read_with(const char *path, const char *bytes, size_t size, const char *const *sets,
+                            void (*warn)(const char *text, void *arg), void *arg, char *why, size_t why_size)
+{
+    struct yaml_doc doc;
+    if (!read_tree(&doc, path, bytes, size, sets, why, why_size))
         return NULL;
     struct spec *spec = spec_new(path);
-    struct spec_reader r = {.spec = spec, .warn = warn, .arg = arg, .why = why, .why_size = why_size};
+    struct spec_reader r = {.spec = spec, .root = doc.root, .warn = warn, .arg = arg, .why = why,
+                            .why_size = why_size};
     if (!spec)
         snprintf(why, why_size, "%s: out of memory", path);
     else if (!read_root(&r, doc.root))
         spec_free(&spec);
     yaml_doc_fini(&doc);
+    if (!spec && sets && *sets)
+        tell_whose_fault(path, bytes, size, why, why_size);
     return spec;
 }
 
-struct spec *spec_open(const char *path, void (*warn)(const char *text, void *arg), void *arg,
-                       char *why, size_t why_size)
+struct spec *spec_read(const char *path, const char *bytes, size_t size,
+                       void (*warn)(const char *text, void *arg), void *arg, char *why, size_t why_size)
+{
+    return spec_read_with(path, bytes, size, NULL, warn, arg, why, why_size);
+}
+
+struct spec *spec_open(const char *path, const char *const *sets, void (*warn)(const char *text, void *arg),
+                       void *arg, char *why, size_t why_size)
 {
     struct spec *spec = NULL;
     FILE *file = fopen(path, "rb");
@@ -346,7 +389,7 @@ struct spec *spec_open(const char *path, void (*warn)(const char *text, void *ar
     else if (!bytes)
         snprintf(why, why_size, "%s: out of memory", path);
     else
-        spec = spec_read(path, bytes, size, warn, arg, why, why_size);
+        spec = spec_read_with(path, bytes, size, sets, warn, arg, why, why_size);
     free(bytes);
     if (file)
         fclose(file);
@@ -372,57 +415,4 @@ void spec_free(struct spec **specp)
     free(spec->points);
     free(spec);
     *specp = NULL;
-}
-
-/* ---- --set ------------------------------------------------------------------------------- */
-
-static bool set_value(struct spec_reader *r, const char *key, const struct yaml_item *item)
-{
-    struct spec *spec = r->spec;
-    if (strcmp(key, "run_cap") == 0 || strcmp(key, "count") == 0)
-        return spec_read_field(r, item, spec_find_field(plain_fields, "run_cap"), spec);
-    if (strcmp(key, "metric.target") != 0)
-        return spec_set_covey(r, key, item);
-    if (!spec->metric.name)
-        return spec_fail(r, item, "the sweep has no metric");
-    if (!spec_read_real(r, item, &spec->metric.target))
-        return false;
-    spec->metric.has_target = true;
-    return true;
-}
-
-bool spec_set(struct spec *spec, const char *key, const char *value, char *why, size_t why_size)
-{
-    char said[256];
-    struct yaml_doc doc;
-    struct text set = TEXT_NONE;
-    struct spec_reader r = {.spec = spec, .why = why, .why_size = why_size};
-    text_printf(&set, "%s=%s", key, value);
-    r.set = text_get(&set);
-    bool ok = false;
-    if (strncmp(key, "covey.", 6) == 0)
-        key += 6;
-    if (!r.set)
-        snprintf(why, why_size, "--set %s: out of memory", key);
-    else if (!yaml_doc_read(&doc, "value", value, strlen(value), SPEC_NODES_MAX, said, sizeof said))
-        snprintf(why, why_size, "--set %.200s: the value cannot be read: %s", r.set, said);
-    else {
-        ok = set_value(&r, key, doc.root);
-        yaml_doc_fini(&doc);
-    }
-    text_fini(&set);
-    return ok;
-}
-
-bool spec_set_line(struct spec *spec, const char *line, char *why, size_t why_size)
-{
-    char key[128];
-    const char *equals = strchr(line, '=');
-    if (!equals || (size_t)(equals - line) >= sizeof key || strchr(line, '\n')) {
-        snprintf(why, why_size, "--set %s: key=value is wanted, such as run_cap=200", line);
-        return false;
-    }
-    memcpy(key, line, (size_t)(equals - line));
-    key[equals - line] = 0;
-    return spec_set(spec, key, equals + 1, why, why_size);
 }

@@ -67,20 +67,23 @@ static inline bool spec_is_better(const struct spec *spec, double a, double b)
 }
 
 /* Read @path.  NULL with @why: file:line:column: what, and what would be right.
- * @warn is called for each warning, with a text of the same shape. */
-struct spec *spec_open(const char *path, void (*warn)(const char *text, void *arg), void *arg,
-                       char *why, size_t why_size);
+ * @warn is called for each warning, with a text of the same shape.
+ *
+ * @sets are settings as of `--set`, "key=value" each, NULL-ended, or NULL: what they say is put
+ * into the file's place, from left to right, before it is read (spec_set.h). */
+struct spec *spec_open(const char *path, const char *const *sets, void (*warn)(const char *text, void *arg),
+                       void *arg, char *why, size_t why_size);
 /* The same of @size bytes in memory, named @path in messages. */
+struct spec *spec_read_with(const char *path, const char *bytes, size_t size, const char *const *sets,
+                            void (*warn)(const char *text, void *arg), void *arg, char *why, size_t why_size);
+/* ... without settings. */
 struct spec *spec_read(const char *path, const char *bytes, size_t size,
                        void (*warn)(const char *text, void *arg), void *arg, char *why, size_t why_size);
 void spec_free(struct spec **spec);
 
-/* `--set key=value`: the value is read as the file would be; keys are the
- * file's, with dots below `covey` (run_cap, covey.parallel, parallel).  Only
- * what does not change the space or the search's meaning.  False with @why. */
-bool spec_set(struct spec *spec, const char *key, const char *value, char *why, size_t why_size);
-/* The same of "key=value". */
-bool spec_set_line(struct spec *spec, const char *line, char *why, size_t why_size);
+/* May "key=value" be changed when trials have run, since it neither changes the space nor
+ * what the search means?  False with @why; false, too, where it is no setting. */
+bool spec_set_is_limit(const char *line, char *why, size_t why_size);
 
 /* The schedulers that @text names, as `covey.scheduler` would and with commas between:
  * "asha, {type: median, grace: 3}".  How many; -1 with @why, which calls them @name. */

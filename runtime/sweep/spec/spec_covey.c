@@ -336,7 +336,7 @@ static bool read_sync(struct spec_reader *r, const struct yaml_item *item)
 
 /* ---- all of it --------------------------------------------------------------------------- */
 
-/* Read into the spec at once; these are what spec_set() may change. */
+/* Read into the spec at once. */
 static const struct spec_field plain_fields[] = {
     {"parallel", SPEC_U32, offsetof(struct spec, parallel), 1, 1000000},
     {"retries", SPEC_U32, offsetof(struct spec, retries), 0, 0},
@@ -352,7 +352,7 @@ static const struct spec_field plain_fields[] = {
 #define ITEM(name) {#name, SPEC_ITEM, offsetof(struct spec_covey, name), 0, 0}
 #define LATER(name) {name, SPEC_IGNORED, 0, 0, 0}
 
-static const struct spec_field covey_fields[] = {
+const struct spec_field spec_covey_fields[] = {
     ITEM(scheduler), ITEM(search), ITEM(resources), ITEM(cwd), ITEM(report), ITEM(sync), ITEM(wandb),
     ITEM(points), ITEM(when),
     {"count", SPEC_U64, offsetof(struct spec_covey, count), 1, 0},
@@ -386,7 +386,7 @@ static bool read_seed(struct spec_reader *r, const struct yaml_item *item)
 
 bool spec_read_covey(struct spec_reader *r, const struct yaml_item *item, struct spec_covey *out)
 {
-    if (!spec_read_map(r, item, "covey", covey_fields, out))
+    if (!spec_read_map(r, item, "covey", spec_covey_fields, out))
         return false;
     for (const struct spec_field *field = plain_fields; field->name; field++) {
         const struct yaml_item *value = yaml_item_get(item, field->name);
@@ -408,28 +408,4 @@ bool spec_read_covey(struct spec_reader *r, const struct yaml_item *item, struct
            read_named(r, "wandb", out->wandb, read_wandb) &&
            read_named(r, "when", out->when, spec_read_when) &&
            read_named(r, "points", out->points, spec_read_points);
-}
-
-bool spec_set_covey(struct spec_reader *r, const char *key, const struct yaml_item *item)
-{
-    static const char *const settable[] = {
-        "run_cap", "count", "parallel", "retries", "checkpoints", "storm", "time", "trial_time", "grace",
-        "leave", "wandb", "resources.NAME", "metric.target", NULL,
-    };
-    const struct spec_field *field = spec_find_field(plain_fields, key);
-    struct yaml_item name = {.text = (char *)key};
-    if (field)
-        return spec_read_field(r, item, field, r->spec);
-    if (strcmp(key, "wandb") == 0)
-        return read_wandb(r, item);
-    if (strncmp(key, "resources.", 10) == 0) {
-        name.text += 10;
-        return read_resource(r, &name, item);
-    }
-    const char *near = nearest_word(key, settable);
-    if (near)
-        return spec_fail(r, item, "no key of that name can be set; did you mean %s?", near);
-    return spec_fail(r, item, "this key is not for --set, which changes run_cap, parallel, retries, checkpoints, "
-                     "storm, time, trial_time, grace, leave, wandb, metric.target and resources.NAME; all else holds for "
-                     "the whole sweep and stands in the file%s", strcmp(key, "seed") == 0 ? " (or --seed)" : "");
 }

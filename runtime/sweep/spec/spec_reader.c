@@ -10,6 +10,7 @@
 
 #include "base/nearest.h"
 #include "base/size.h"
+#include "sweep/spec/spec_set.h"
 
 #define MESSAGE_BYTES_MAX 1024
 #define WORDS_TOLD_MAX 12       /* more of them are not listed in a message */
@@ -27,23 +28,54 @@ static void add_path(struct text *t, const struct spec_path *path)
     text_puts(t, path->name);
 }
 
+/* The item at @path, as far as there is one; *@edited: the last setting that changed what is
+ * around it, the file as a whole left aside. */
+static const struct yaml_item *follow(const struct spec_reader *r, const struct spec_path *path, const char **edited)
+{
+    const struct yaml_item *at = path->outer ? follow(r, path->outer, edited) : r->root;
+    at = at && at->kind == YAML_ITEM_MAP ? yaml_item_get(at, path->name) : NULL;
+    if (at && at->edited)
+        *edited = at->edited;
+    return at;
+}
+
+/* Does the key of "key=value" say where @path is?  It may leave `covey` out, and reach deeper. */
+static bool says_path(const char *set, const char *path)
+{
+    size_t key = strcspn(set, "="), len = strlen(path);
+    return (len <= key && strncmp(set, path, len) == 0) || (len > key && strncmp(path + len - key, set, key) == 0);
+}
+
+static void write_place(const struct spec_reader *r, const struct yaml_item *item, const char *path, struct text *out)
+{
+    char shown[SPEC_SET_SHOWN];
+    const char *edited = NULL;
+    if (r->path && !item->set)
+        (void)follow(r, r->path, &edited);
+    if (item->set)
+        text_printf(out, "--set %s: ", spec_set_shown(item->set, shown));
+    else if (edited)
+        text_printf(out, "%s:%u:%u with --set %s: ", r->spec->file, item->line, item->column,
+                    spec_set_shown(edited, shown));
+    else
+        text_printf(out, "%s:%u:%u: ", r->spec->file, item->line, item->column);
+    if (*path && !(item->set && says_path(item->set, path)))
+        text_printf(out, "%s: ", path);
+}
+
 __attribute__((format(printf, 5, 0)))
 static void write_message(const struct spec_reader *r, const struct yaml_item *item, char *out,
                           size_t size, const char *format, va_list args)
 {
     char what[MESSAGE_BYTES_MAX];
-    struct text path = TEXT_NONE;
+    struct text path = TEXT_NONE, place = TEXT_NONE;
     vsnprintf(what, sizeof(what), format, args);
-    if (r->path) {
+    if (r->path)
         add_path(&path, r->path);
-        text_puts(&path, ": ");
-    }
-    const char *names = text_get(&path) ? text_get(&path) : "";
-    if (r->set)
-        snprintf(out, size, "--set %s: %s", r->set, what);
-    else
-        snprintf(out, size, "%s:%u:%u: %s%s", r->spec->file, item->line, item->column, names, what);
+    write_place(r, item, text_get(&path) ? text_get(&path) : "", &place);
+    snprintf(out, size, "%s%s", text_get(&place) ? text_get(&place) : "", what);
     text_fini(&path);
+    text_fini(&place);
 }
 
 bool spec_fail(struct spec_reader *r, const struct yaml_item *item, const char *format, ...)

@@ -19,14 +19,15 @@ struct spec_path {
 struct spec_reader {
     struct spec *spec;
     const struct spec_path *path;
-    const char *set;            /* spec_set()'s key=value, told in place of a line; or NULL */
+    const struct yaml_item *root; /* of the file; NULL: this is none */
     void (*warn)(const char *text, void *arg);
     void *arg;
     char *why;
     size_t why_size;
 };
 
-/* "FILE:LINE:COLUMN: PATH: what", of @item. */
+/* "FILE:LINE:COLUMN: PATH: what", of @item; "--set KEY=VALUE: what" where a setting gave it, and
+ * where one changed what is around it, that is told, too. */
 bool spec_fail(struct spec_reader *r, const struct yaml_item *item, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool spec_fail_memory(struct spec_reader *r);
@@ -99,8 +100,9 @@ struct spec_covey {
     uint64_t count;
 };
 bool spec_read_covey(struct spec_reader *r, const struct yaml_item *item, struct spec_covey *out);
-/* One key of it, for spec_set(); false also where it may not be set. */
-bool spec_set_covey(struct spec_reader *r, const char *key, const struct yaml_item *item);
+
+/* The keys that a file may have, and those below `covey`. */
+extern const struct spec_field spec_top_fields[], spec_covey_fields[];
 
 /* spec_point.c: `covey.when`, which reorders the space, and then `covey.points`. */
 bool spec_read_when(struct spec_reader *r, const struct yaml_item *item);

@@ -122,48 +122,76 @@ static bool count_nodes(struct loader *l, size_t nodes, struct place at)
            fail(l, at, "more than %zu nodes, aliases counted as what they stand for", l->nodes_max);
 }
 
-static struct yaml_item *item_new(struct loader *l, enum yaml_kind kind, yaml_mark_t mark)
+static bool reserve_items(struct yaml_doc *doc, size_t more)
 {
-    struct yaml_doc *doc = l->doc;
-    if (!count_nodes(l, 1, place_of(mark)))
+    size_t cap = doc->cap ? doc->cap : 64;
+    while (cap < doc->count + more)
+        cap *= 2;
+    if (cap == doc->cap)
+        return true;
+    struct yaml_item **items = realloc(doc->items, cap * sizeof(struct yaml_item *));
+    if (!items)
+        return false;
+    doc->items = items;
+    doc->cap = cap;
+    return true;
+}
+
+struct yaml_item *yaml_doc_new(struct yaml_doc *doc, enum yaml_kind kind)
+{
+    struct yaml_item *item = reserve_items(doc, 1) ? calloc(1, sizeof(struct yaml_item)) : NULL;
+    if (!item)
         return NULL;
-    if (doc->count == doc->cap) {
-        size_t cap = doc->cap ? doc->cap * 2 : 64;
-        struct yaml_item **items = realloc(doc->items, cap * sizeof(struct yaml_item *));
-        if (!items) {
-            fail_memory(l);
-            return NULL;
-        }
-        doc->items = items;
-        doc->cap = cap;
-    }
-    struct yaml_item *item = calloc(1, sizeof(struct yaml_item));
-    if (!item) {
-        fail_memory(l);
-        return NULL;
-    }
     item->kind = kind;
-    item->line = (unsigned)mark.line + 1;
-    item->column = (unsigned)mark.column + 1;
     item->size = 1;
     doc->items[doc->count++] = item;
     return item;
 }
 
+bool yaml_doc_take(struct yaml_doc *doc, struct yaml_doc *from)
+{
+    if (!reserve_items(doc, from->count))
+        return false;
+    memcpy(doc->items + doc->count, from->items, from->count * sizeof(struct yaml_item *));
+    doc->count += from->count;
+    free(from->items);
+    *from = (struct yaml_doc){0};
+    return true;
+}
+
 /* Capacities are the powers of two, so the count alone tells when one is full. */
-static bool add_pair(struct loader *l, struct yaml_item *item, struct yaml_item *key,
-                     struct yaml_item *value)
+bool yaml_item_add(struct yaml_item *item, struct yaml_item *key, struct yaml_item *value)
 {
     if ((item->count & (item->count - 1)) == 0) {
         size_t cap = item->count ? item->count * 2 : 1;
         struct yaml_pair *pairs = realloc(item->pairs, cap * sizeof(struct yaml_pair));
         if (!pairs)
-            return fail_memory(l);
+            return false;
         item->pairs = pairs;
     }
     item->pairs[item->count++] = (struct yaml_pair){key, value};
     item->size += value->size + (key != NULL);
     return true;
+}
+
+static struct yaml_item *item_new(struct loader *l, enum yaml_kind kind, yaml_mark_t mark)
+{
+    if (!count_nodes(l, 1, place_of(mark)))
+        return NULL;
+    struct yaml_item *item = yaml_doc_new(l->doc, kind);
+    if (!item) {
+        fail_memory(l);
+        return NULL;
+    }
+    item->line = (unsigned)mark.line + 1;
+    item->column = (unsigned)mark.column + 1;
+    return item;
+}
+
+static bool add_pair(struct loader *l, struct yaml_item *item, struct yaml_item *key,
+                     struct yaml_item *value)
+{
+    return yaml_item_add(item, key, value) || fail_memory(l);
 }
 
 static bool anchor_open(struct loader *l, const yaml_char_t *name, struct yaml_item *item)

@@ -46,6 +46,9 @@ struct yaml_item {
     struct yaml_pair *pairs;    /* owned; count of them, in the file's order */
     size_t count;
     size_t size;                /* nodes in it, itself and aliases included */
+    /* By spec_set.c, borrowed: the setting that gave this node in place of the text, and the
+     * last one that changed something below it. */
+    const char *set, *edited;
 };
 
 struct yaml_doc {
@@ -59,6 +62,14 @@ struct yaml_doc {
 bool yaml_doc_read(struct yaml_doc *doc, const char *name, const char *bytes, size_t size,
                    size_t nodes_max, char *why, size_t why_size);
 void yaml_doc_fini(struct yaml_doc *doc);
+
+/* A node more that @doc frees, in no mapping yet; NULL: out of memory. */
+struct yaml_item *yaml_doc_new(struct yaml_doc *doc, enum yaml_kind kind);
+/* @from's nodes are @doc's from here on, and @from is empty.  False: out of memory, and
+ * nothing has changed. */
+bool yaml_doc_take(struct yaml_doc *doc, struct yaml_doc *from);
+/* A pair more at the end of @item, @key NULL in a list.  False: out of memory. */
+bool yaml_item_add(struct yaml_item *item, struct yaml_item *key, struct yaml_item *value);
 
 /* The value of @key in a map; NULL: it has none. */
 struct yaml_item *yaml_item_get(const struct yaml_item *map, const char *key);
