@@ -102,7 +102,7 @@ UNIT := args budget buf database dlog door exec exec_model extents head head_lin
 UNIT_WRAP := exec exec_model head link map mesh node_model owner_nomem store_nomem sweep_nomem \
     sweep_scheduler_model sweep_search sweep_simulate
 SIM := head machine main net process program world
-FUZZ := frame help lines sweep_file value wire
+FUZZ := frame help lines set sweep_file value wire
 # With real processes: scripts, the programs that they run, and programs that
 # are tests themselves.
 CLUSTER_TESTS := cli lists logs stop sweep sweep_fashion sweep_page sweep_run sweep_tools \
