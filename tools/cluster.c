@@ -21,11 +21,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client/process.h"
 #include "launch.h"
 #include "io/mono.h"
 #include "query.h"
 
 #define LOCK_START "lock.start"
+#define OWNER_FILE "owner"      /* of a private cluster: its program's process */
+#define SWEEP_FILE "sweep"      /* ... and the directory of the sweep that that one runs */
 #define LOOK_EVERY_MS 5         /* at a lock that somebody else has */
 #define CLAIM_MS 5000           /* for another start or stop to end */
 #define ENTER_MS 2000           /* to reach a node that is to stop */
@@ -292,19 +295,13 @@ void cluster_private_name(char out[CLUSTER_NAME_MAX])
     snprintf(out, CLUSTER_NAME_MAX, CLUSTER_PRIVATE_PREFIX "%d-%08x", (int)getpid(), (unsigned)random);
 }
 
-/* Remove @p if nobody lives there.  Its start may be under way: then it holds
- * lock.start, and we leave it alone. */
-static void sweep_one(const struct places *p)
+static bool is_private(const char *name)
 {
-    int fd;
-    if (access(p->dir, F_OK) != 0 || places_lock(p, LOCK_START, &fd) != COVEY_OK)
-        return;
-    if (!is_held(p, PLACES_HEAD_LOCK) && !is_held(p, PLACES_NODE_LOCK))
-        places_remove(p, true);
-    close(fd);
+    return strncmp(name, CLUSTER_PRIVATE_PREFIX, strlen(CLUSTER_PRIVATE_PREFIX)) == 0;
 }
 
-void cluster_sweep(const struct places *p)
+/* Call @fn with each place of a private cluster beside @p, whatever became of it. */
+static void each_private(const struct places *p, void (*fn)(const struct places *other, void *arg), void *arg)
 {
     char parent[PLACE_MAX], why[256];
     struct places other;
@@ -312,10 +309,91 @@ void cluster_sweep(const struct places *p)
     *strrchr(parent, '/') = 0;
     DIR *dir = opendir(parent);
     for (struct dirent *e; dir && (e = readdir(dir));)
-        if (strncmp(e->d_name, CLUSTER_PRIVATE_PREFIX, strlen(CLUSTER_PRIVATE_PREFIX)) == 0 &&
-            strcmp(e->d_name, p->name) != 0 &&
+        if (is_private(e->d_name) && strcmp(e->d_name, p->name) != 0 &&
             places_find(&other, e->d_name, why, sizeof why) == COVEY_OK)
-            sweep_one(&other);
+            fn(&other, arg);
     if (dir)
         closedir(dir);
+}
+
+/* Remove @p if nobody lives there.  Its start may be under way: then it holds
+ * lock.start, and we leave it alone. */
+static void sweep_one(const struct places *p, void *arg)
+{
+    int fd;
+    (void)arg;
+    if (access(p->dir, F_OK) != 0 || places_lock(p, LOCK_START, &fd) != COVEY_OK)
+        return;
+    if (!is_held(p, PLACES_HEAD_LOCK) && !is_held(p, PLACES_NODE_LOCK))
+        places_remove(p, true);
+    close(fd);
+}
+
+void cluster_sweep(const struct places *p) { each_private(p, sweep_one, NULL); }
+
+/* ---- who they are there for ------------------------------------------------------------ */
+
+static void tell(const char *dir, const char *file, const char *text)
+{
+    char path[PLACE_MAX + 32];
+    snprintf(path, sizeof path, "%s/%s", dir, file);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return;                 /* for people alone: nobody waits for it */
+    dprintf(fd, "%s", text);
+    close(fd);
+}
+
+void cluster_tell_owner(const struct places *p, pid_t owner)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%d\n", (int)owner);
+    tell(p->dir, OWNER_FILE, text);
+}
+
+void cluster_tell_sweep(covey *c, const char *sweep)
+{
+    const char *slash = strrchr(c->dir, '/');
+    if (slash && is_private(slash + 1))
+        tell(c->dir, SWEEP_FILE, sweep);
+}
+
+/* What was told, "" if nothing was. */
+static void read_told(const struct places *p, const char *file, char *out, size_t size)
+{
+    char path[PLACE_MAX + 32];
+    snprintf(path, sizeof path, "%s/%s", p->dir, file);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ssize_t n = fd >= 0 ? read(fd, out, size - 1) : 0;
+    out[n > 0 ? n : 0] = 0;
+    if (fd >= 0)
+        close(fd);
+}
+
+struct privates { struct cluster_private *out; size_t max, count; };
+
+/* Its owner is told when it is ready, so the lock that is_held() takes for a moment is in
+ * nobody's way. */
+static void find_one(const struct places *p, void *arg)
+{
+    struct privates *found = arg;
+    struct cluster_private one = {.owner = 0};
+    struct stat st;
+    if (lstat(p->dir, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+        return;
+    one.owner = places_read_pid(p, OWNER_FILE);
+    if (one.owner == 0 || !is_held(p, PLACES_NODE_LOCK))
+        return;
+    read_told(p, SWEEP_FILE, one.sweep, sizeof one.sweep);
+    memcpy(one.name, p->name, sizeof one.name);
+    if (found->count < found->max)
+        found->out[found->count] = one;
+    found->count++;
+}
+
+size_t cluster_privates(const struct places *p, struct cluster_private *out, size_t max)
+{
+    struct privates found = {.out = out, .max = max};
+    each_private(p, find_one, &found);
+    return found.count;
 }

@@ -11,6 +11,7 @@
 #define COVEY_TOOLS_CLUSTER_H
 
 #include <sys/types.h>
+#include "covey.h"
 #include "io/places.h"
 
 #define CLUSTER_START_MS 10000  /* until both daemons are ready */
@@ -58,5 +59,19 @@ void cluster_private_name(char out[CLUSTER_NAME_MAX]);
 /* Remove what private clusters beside @p left that were killed with all who
  * would have cleaned up: nobody ever comes by their names again. */
 void cluster_sweep(const struct places *p);
+
+/* Who a private cluster is there for, told to people who look for any cluster.  It lies in its
+ * directory and goes with it; as all that is in there, for its user alone. */
+void cluster_tell_owner(const struct places *p, pid_t owner);
+/* If @c's cluster is a private one: it runs the sweep in the directory @sweep. */
+void cluster_tell_sweep(covey *c, const char *sweep);
+
+struct cluster_private {
+    char name[CLUSTER_NAME_MAX];
+    pid_t owner;
+    char sweep[4096];           /* "": it is no sweep */
+};
+/* Those that run beside @p; at most @max of them are written.  How many there are. */
+size_t cluster_privates(const struct places *p, struct cluster_private *out, size_t max);
 
 #endif

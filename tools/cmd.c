@@ -1,7 +1,11 @@
 /* cmd.c - what more than one subcommand needs; see cmd.h. */
 #include "cmd.h"
 
+#include <ctype.h>
 #include <signal.h>
+
+#define PRIVATES_SHOWN 8        /* more of them are counted */
+#define WORDS_SHOWN 80          /* bytes of a program's command line */
 
 int cluster_options_check(const struct cli *cli, const struct cluster_options *o)
 {
@@ -26,6 +30,55 @@ pid_t cluster_shown_pid(const struct places *p, const char *file)
     return pid > 0 && kill(pid, 0) == 0 ? pid : 0;
 }
 
+/* The words of a process, for people; "a program" where they cannot be read. */
+static void read_words(pid_t pid, char *out, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+    FILE *f = fopen(path, "re");
+    size_t n = f ? fread(out, 1, size - 1, f) : 0;
+    for (size_t i = 0; i + 1 < n; i++)
+        out[i] = (char)(out[i] == 0 ? ' ' : out[i]);
+    out[n] = 0;
+    if (n == 0)
+        snprintf(out, size, "a program");
+    if (f)
+        fclose(f);
+}
+
+/* What a terminal would obey is not passed on. */
+static void make_plain(char *text)
+{
+    for (; *text; text++)
+        if (iscntrl((unsigned char)*text))
+            *text = '?';
+}
+
+static void tell_private(struct cluster_private *one)
+{
+    char words[WORDS_SHOWN];
+    make_plain(one->sweep);
+    read_words(one->owner, words, sizeof words);
+    make_plain(words);
+    if (*one->sweep)
+        fprintf(stderr, "  The sweep in %s runs with a cluster of its own: covey sweep attach %s\n", one->sweep,
+                one->sweep);
+    else
+        fprintf(stderr, "  Process %d, %s, runs with a cluster of its own.\n", (int)one->owner, words);
+    fprintf(stderr, "    status, list and logs show that cluster with --name %s\n", one->name);
+}
+
+/* Somebody who finds no cluster may miss one that a program has started for itself. */
+static void tell_privates(const struct places *p)
+{
+    static struct cluster_private found[PRIVATES_SHOWN];
+    size_t count = cluster_privates(p, found, PRIVATES_SHOWN);
+    for (size_t i = 0; i < count && i < PRIVATES_SHOWN; i++)
+        tell_private(&found[i]);
+    if (count > PRIVATES_SHOWN)
+        fprintf(stderr, "  and %zu more\n", count - PRIVATES_SHOWN);
+}
+
 int cli_query(const struct cli *cli, struct places *p, struct query **query)
 {
     char why[512] = "";
@@ -36,7 +89,10 @@ int cli_query(const struct cli *cli, struct places *p, struct query **query)
     if (result == COVEY_ENOCLUSTER && cluster_shown_pid(p, PLACES_HEAD_PID))
         return cli_fail(cli, STATUS_NO_CLUSTER, "covey stop clears it away; covey start makes it anew.",
                         "the node of cluster '%s' is dead; its head lives", p->name);
-    if (result == COVEY_ENOCLUSTER)
-        return cli_no_cluster(cli, p);
+    if (result == COVEY_ENOCLUSTER) {
+        status = cli_no_cluster(cli, p);
+        tell_privates(p);
+        return status;
+    }
     return result == COVEY_OK ? CLI_GO : cli_fail_status(cli, result, why);
 }

@@ -29,7 +29,8 @@ int cmd_bench_helper(struct cli *cli, int argc, char **argv);
 
 #define QUERY_ENTER_MS 2000     /* to be let in by a node */
 #define QUERY_ANSWER_MS 5000    /* it gives the owners of tasks a second */
-/* Find the cluster and enter it.  CLI_GO, or what was said is the exit status. */
+/* Find the cluster and enter it.  CLI_GO, or what was said is the exit status; where none
+ * runs, who has a private one is said, too. */
 int cli_query(const struct cli *cli, struct places *p, struct query **query);
 /* The number in DIR/FILE if such a process lives: for people, who may find
  * it wrong if the machine has given the number away since. */

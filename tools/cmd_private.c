@@ -71,7 +71,7 @@ static void answer_error(covey_status status, const char *why)
     answer(text);
 }
 
-static covey_status serve(const struct places *p, const struct cluster_options *o, int fd)
+static covey_status serve(const struct places *p, const struct cluster_options *o, int fd, pid_t owner)
 {
     struct cluster_life life;
     char why[1024] = "";
@@ -85,6 +85,7 @@ static covey_status serve(const struct places *p, const struct cluster_options *
         places_remove(p, true);
         return status;
     }
+    cluster_tell_owner(p, owner);
     snprintf(why, sizeof why, "%s %s", p->name, p->dir);
     answer(why);
     /* Whoever reads the program's output to its end is not to wait for us. */
@@ -106,6 +107,7 @@ int cmd_private(struct cli *cli, int argc, char **argv)
     };
     struct places p;
     char name[CLUSTER_NAME_MAX], why[256] = "";
+    pid_t owner = getppid();
     int words, status = cli_parse(cli, options, ARGS_MIXED, argc, argv, &words);
     if (status == CLI_GO)
         status = cli_words(cli, words, 0, 0);
@@ -123,6 +125,6 @@ int cmd_private(struct cli *cli, int argc, char **argv)
         answer_error(result, why);
         return STATUS_USAGE;
     }
-    result = serve(&p, &o, (int)fd);
+    result = serve(&p, &o, (int)fd, owner);
     return result == COVEY_OK || result == COVEY_ENOCLUSTER ? STATUS_OK : STATUS_WORK;
 }

@@ -149,6 +149,7 @@ static int run(struct runner *r, covey_sweep *s)
     running = s;
     catch_signals();
     write_pid(s, true);
+    cluster_tell_sweep(c, s->dir);
     covey_status status = covey_sweep_run(s, c);
     if (r->detached && status != COVEY_OK)
         detached_failed(r->detached);   /* where it never began, the caller is told why */

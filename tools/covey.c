@@ -39,8 +39,10 @@ const struct command commands[] = {
      "examples\n"
      "  covey status\n"
      "  covey status --json | tail -n 1\n"
+     "  covey status --name private-4711-0f3a82c1     of a program with its own\n"
      "\n"
-     "Exit status 3 means that no cluster runs.",
+     "Exit status 3 means that no cluster of that name runs; programs and sweeps that run\n"
+     "with a cluster of their own are told then, with its name for status, list and logs.",
      cmd_status},
     {"run", "PROGRAM [ARGS...]", "run a program with a cluster",
      "Run PROGRAM in this terminal with COVEY_ADDRESS set.  Where no cluster runs,\n"

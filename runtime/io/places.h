@@ -4,7 +4,8 @@
  *                      TMP/covey-UID/NAME; 0700, ours, not a link.  Holds:
  *                      lock (flock: the head), lock.node, ports (locks of the
  *                      sockets), door, 0.0 (the head's socket), 1.0 (node 1's),
- *                      1.7 (its process 7's), node.pid, head.pid
+ *                      1.7 (its process 7's), node.pid, head.pid; of a private
+ *                      cluster owner and sweep (tools/cluster.h)
  *   state directory    $COVEY_DIR/NAME/state, else $XDG_STATE_HOME/covey/NAME, else
  *                      ~/.local/state/covey/NAME: record.db, logs/, packages/
  *

@@ -207,6 +207,10 @@ t '_private answers in one line' until_true grep -q '^private-[^ ]* /' "$TMPDIR/
 read -r name dir <"$TMPDIR/answer"
 t '_private names its directory' [ -S "$dir/door" ]
 t 'status by its name' answers --name "$name"
+run "$covey" status
+t 'status where no named cluster runs: status 3' status_is 3
+t 'it tells who has a private one' err_has "Process $$, "
+t 'and how to see that' err_has "--name $name"
 node=$(pid_of node "$name")
 exec 8>&-
 wait $private
@@ -229,6 +233,8 @@ t '_private killed: the node ends' until_true is_dead "$node"
 exec 8>&-
 run "$covey" run --cpus 1 --store 32M true
 t 'the next private cluster clears its directory' [ ! -e "$dir" ]
+run "$covey" status
+t 'of what has ended nothing is told' eval '! err_has private'
 run "$covey" _private --fd 77
 t '_private with a closed descriptor: status 2' status_is 2
 

@@ -160,6 +160,23 @@ t 'says where' out_has "$PWD/behind"
 t 'and nothing else' out_lines 1
 started() { grep -q 'hello from 1' behind/trials/0001/log; }
 t 'it runs' until_true started
+
+# Its cluster is its own; who looks for any is told of it.
+for what in status 'list tasks' 'logs w1'; do
+    # shellcheck disable=SC2086
+    run "$covey" $what
+    t "$what: no cluster of that name" eval "status_is 3 && err_has \"no cluster 'default' is running\""
+    t "$what: but a sweep runs" err_has "The sweep in $PWD/behind runs with a cluster of its own: covey sweep attach $PWD/behind"
+done
+name=$(sed -n 's/.* --name \(private-[^ ]*\)$/\1/p' "$err")
+run "$covey" status --name "$name"
+t 'status shows its cluster by the name' out_has "cluster '$name'"
+run env COVEY_NAME="$name" "$covey" list workers --state running --json
+t 'list by COVEY_NAME' out_has '"state": "running"'
+worker=$(sed -n 's/.*"id": "\(w[0-9]*\)".*/\1/p' "$out" | head -n 1)
+run "$covey" logs --name "$name" "$worker"
+t 'logs' status_is 0
+t 'for nobody else' [ "$(stat -c %a "$COVEY_DIR/$name")" = 700 ]
 in_terminal "$covey" sweep attach behind <<'STEPS'
 want 2 running
 keys
