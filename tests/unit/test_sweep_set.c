@@ -258,6 +258,11 @@ static void the_setting_is_told_with_the_place(void **state)
     assert_null(spec);
     assert_true(strncmp(why, "sweep.yaml:2:17: ", 17) == 0);     /* the setting is not to blame */
     assert_null(strstr(why, "--set"));
+    spec = read_with("method: random\nmetric: {name: a}\nparameters: {x: {values: [1]}}\ncovey:\n  scheduler: {type: asha, "
+                     "min_iter: 1}\n", "covey.scheduler.type=median", NULL);
+    assert_null(spec);
+    assert_string_equal(why, "sweep.yaml:5:27 with --set covey.scheduler.type=median: covey.scheduler: min_iter is no "
+                        "option of the scheduler median; --set covey.scheduler={type: ...} replaces them all");
     must_refuse("parameters.lr.min=0.05", "sweep.yaml:16:17: covey.points: the number 0.01 is no value of lr, which is "
                 "from 0.05 to 0.1; without --set the file is right");
 }

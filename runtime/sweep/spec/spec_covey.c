@@ -69,8 +69,10 @@ static const struct { const char *theirs, *ours; } scheduler_aliases[] = {
     {"min_samples_required", "min_samples"}, {"s", "brackets"},
 };
 
-static bool fail_option(struct spec_reader *r, const struct yaml_item *key, enum scheduler_kind kind)
+static bool fail_option(struct spec_reader *r, const struct yaml_item *item, const struct yaml_item *key,
+                        enum scheduler_kind kind)
 {
+    const struct yaml_item *type = yaml_item_get(item, "type");
     const char *names[OPTIONS + 1];
     size_t count = 0;
     for (size_t i = 0; i < sizeof(scheduler_aliases) / sizeof(scheduler_aliases[0]); i++)
@@ -78,8 +80,8 @@ static bool fail_option(struct spec_reader *r, const struct yaml_item *key, enum
             return spec_fail(r, key, "%s is called %s here", key->text, scheduler_aliases[i].ours);
     for (size_t i = 0; i < OPTIONS; i++) {
         if (strcmp(option_owners[i].name, key->text) == 0)
-            return spec_fail(r, key, "%s is no option of the scheduler %s", key->text,
-                             scheduler_names[kind]);
+            return spec_fail(r, key, "%s is no option of the scheduler %s%s", key->text, scheduler_names[kind],
+                             type->set && !key->set ? "; --set covey.scheduler={type: ...} replaces them all" : "");
         if (option_owners[i].kinds & 1u << kind)
             names[count++] = option_owners[i].name;
     }
@@ -95,7 +97,7 @@ static bool check_options(struct spec_reader *r, const struct yaml_item *item, e
             has = strcmp(option_owners[k].name, item->pairs[i].key->text) == 0 &&
                   option_owners[k].kinds & 1u << kind;
         if (!has)
-            return fail_option(r, item->pairs[i].key, kind);
+            return fail_option(r, item, item->pairs[i].key, kind);
     }
     return true;
 }
