@@ -19,6 +19,7 @@ struct simulation {
     struct curves *curves;      /* owned */
     uint32_t slots;
     struct text text;
+    bool warned;                /* of PBT, which is approximated */
     char why[WHY_MAX];
 };
 
@@ -93,6 +94,11 @@ static bool play(struct simulation *m, const struct scheduler_opts *opts,
                  void (*print)(struct text *t, const struct replay *r))
 {
     struct replay replay;
+    if (opts->kind == SCHEDULER_PBT && !m->warned)
+        fprintf(stderr, "warning: pbt is approximated on recorded curves: a trial that copies another goes on along "
+                "that one's curve, since nobody recorded what its moved parameters would have done; this shows what "
+                "copying gives, not what moving does\n");
+    m->warned = m->warned || opts->kind == SCHEDULER_PBT;
     if (!replay_run(&replay, opts, &m->spec->space, m->curves, m->spec->metric.maximize, m->slots, m->why,
                     sizeof m->why))
         return false;

@@ -60,6 +60,16 @@ t 'with options of their own' out_has 'median max_iter=4 grace=1'
 run "$covey" sweep simulate asha.yaml --curves four.csv --parallel 4
 t 'all at once: nobody was there before' out_has 'time       4 s'
 
+# PBT on curves is an approximation
+run "$covey" sweep simulate asha.yaml --curves four.csv --parallel 2 \
+    --scheduler '{type: pbt, population: 4, interval: 1}'
+t 'pbt says that it is approximated' err_has 'warning: pbt is approximated'
+run "$covey" sweep simulate asha.yaml --curves four.csv --json --scheduler '{type: pbt, population: 4, interval: 1}'
+t '--json: how often, and the best one'\''s curve' both '"clones": 0' '"best_curve": "c"'
+t 'others are as they were recorded' eval '! grep "none" "$out" | grep -q "\"clones\": [1-9]"'
+run "$covey" sweep simulate asha.yaml --curves four.csv
+t 'nor is a word lost on it' err_empty
+
 # What is wrong is told
 both_err() { err_has "$1" && err_has "$2"; }
 run "$covey" sweep simulate asha.yaml

@@ -144,7 +144,7 @@ static void test_simulate_asha(void **state)
     assert_true(r.steps == 9 && r.full_steps == 12 && r.time_s == 6);
     assert_true(r.rung_count == 2 && r.rungs[0].reached == 3 && r.rungs[0].passed == 2);
     struct text t = TEXT_NONE;
-    simulate_print(&t, &r, false, NULL);
+    simulate_print(&t, &r, false, NULL, NULL);
     assert_non_null(strstr(text_get(&t), "steps      9 of 12, 25.0 % saved"));
     assert_non_null(strstr(text_get(&t), "best       1, trial 2 at step 3; of all curves 1"));
     text_fini(&t);
@@ -197,6 +197,31 @@ static void test_simulate_pbt(void **state)
                            "4 resume 0 of 1\n"));
     assert_non_null(strstr(text_get(&trace), "6 report 0 3 go\n"));
     assert_true(r.complete == 3 && r.paused == 0 && r.trials == 3);
+    simulate_fini(&r);
+    curves_free(&c);
+}
+
+/* A clone begins where its donor was scored, though that one has gone on since, and the
+ * best value is told with the curve that it stands on. */
+static void test_simulate_pbt_clones(void **state)
+{
+    (void)state;
+    struct curves *c = read_curves(
+        "trial,step,value,seconds\n"
+        "a,1,5,1.7\na,2,5,1.7\na,3,5,1.7\na,4,5,1.7\n"
+        "g,1,1,1\ng,2,1,1\ng,3,9,1\ng,4,9,1\ng,5,0,1\n", false);
+    struct simulate_result r = simulate((struct scheduler_opts){
+        .kind = SCHEDULER_PBT, .population = 2, .interval = 2, .quantile = 0.5}, c, 2);
+    assert_non_null(strstr(text_get(&trace), "3 report 1 3 go\n"
+                                             "3.4 report 0 2 pause\n3.4 end 0 paused\n3.4 resume 0 of 1\n"
+                                             "4 report 1 4 pause\n4 end 1 paused\n4 resume 1 of 0\n"
+                                             "4.4 report 0 3 go\n"));
+    assert_true(r.clones == 3 && r.best_loss == 0 && r.best_trial == 0 && r.best_curve == 1);
+    struct text t = TEXT_NONE;
+    simulate_print(&t, &r, false, "a", "g");
+    assert_non_null(strstr(text_get(&t), "clones     3, each on the curve of the trial that it copied\n"));
+    assert_non_null(strstr(text_get(&t), "best       0, trial a on the curve of g at step 5; of all curves 0\n"));
+    text_fini(&t);
     simulate_fini(&r);
     curves_free(&c);
 }
@@ -363,10 +388,10 @@ int main(void)
         cmocka_unit_test(test_curves), cmocka_unit_test(test_curves_many),
         cmocka_unit_test(test_curves_refused), cmocka_unit_test(test_simulate_asha),
         cmocka_unit_test(test_simulate_promotion), cmocka_unit_test(test_simulate_none),
-        cmocka_unit_test(test_simulate_pbt), cmocka_unit_test(test_simulate_refused),
-        cmocka_unit_test(test_plan_hyperband), cmocka_unit_test(test_plan_is_kept),
-        cmocka_unit_test(test_plan_asha), cmocka_unit_test(test_plan_others),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_simulate_pbt), cmocka_unit_test(test_simulate_pbt_clones),
+        cmocka_unit_test(test_simulate_refused), cmocka_unit_test(test_plan_hyperband),
+        cmocka_unit_test(test_plan_is_kept), cmocka_unit_test(test_plan_asha),
+        cmocka_unit_test(test_plan_others), cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, fini_trace);
 }

@@ -132,13 +132,20 @@ static const char *best_name(const struct replay *r)
     return best == SCHEDULER_NO_TRIAL ? NULL : curves_name(r->curves, best);
 }
 
+/* NULL: the best trial was on its own. */
+static const char *best_curve(const struct replay *r)
+{
+    uint32_t curve = r->result.best_curve;
+    return curve == r->result.best_trial ? NULL : curves_name(r->curves, curve);
+}
+
 void replay_print(struct text *t, const struct replay *r)
 {
     text_puts(t, "scheduler  ");
     replay_print_scheduler(t, &r->result.opts);
     text_puts(t, "\n");
     print_places(t, r);
-    simulate_print(t, &r->result, r->maximize, best_name(r));
+    simulate_print(t, &r->result, r->maximize, best_name(r), best_curve(r));
 }
 
 void replay_print_head(struct text *t)
@@ -222,9 +229,10 @@ void replay_print_json(struct text *t, const struct replay *r)
         if (s->rungs[i].reached > 0)
             print_rung_json(t, r, &s->rungs[i]);
     open_line(t, r);
-    text_printf(t, ", \"trials\": %u, \"complete\": %u, \"stopped\": %u, \"paused\": %u", s->trials,
-                s->complete, s->stopped, s->paused);
+    text_printf(t, ", \"trials\": %u, \"complete\": %u, \"stopped\": %u, \"paused\": %u, \"clones\": %u",
+                s->trials, s->complete, s->stopped, s->paused, s->clones);
     if (best_name(r)) {
+        put_name(t, "best_curve", curves_name(r->curves, s->best_curve));
         put_name(t, "best_trial", best_name(r));
         put_loss(t, r, "best", s->best_loss);
         text_printf(t, ", \"best_step\": %" PRId64, s->best_step);

@@ -19,10 +19,15 @@ struct due {
     uint32_t trial;
 };
 
-struct life {
+struct place {
     uint32_t curve;             /* whose curve it follows: its own, or a donor's */
     uint32_t next;              /* point of it */
     int64_t step;               /* of the last report */
+};
+
+struct life {
+    struct place at;
+    struct place scored;        /* PBT: at its last score, where its clones begin */
     double loss;
     struct curve_point point;   /* the report that is due; step 0: the curve's end is */
 };
@@ -95,19 +100,10 @@ static bool point_at(const struct simulation *m, uint32_t curve, uint32_t i,
 static void schedule(struct simulation *m, uint32_t trial)
 {
     struct life *l = &m->lives[trial];
-    if (!point_at(m, l->curve, l->next, &l->point))
+    if (!point_at(m, l->at.curve, l->at.next, &l->point))
         l->point = (struct curve_point){0};
     double seconds = l->point.seconds > 0 ? l->point.seconds : 0;
     heap_push(m, (struct due){m->now_s + seconds, m->order++, trial});
-}
-
-/* The donor's curve, from where the donor stands. */
-static void take_over(struct simulation *m, uint32_t trial, uint32_t donor)
-{
-    struct life *l = &m->lives[trial];
-    l->curve = m->lives[donor].curve;
-    l->next = m->lives[donor].next;
-    l->step = m->lives[donor].step;
 }
 
 static bool start(struct simulation *m, const struct scheduler_choice *choice)
@@ -122,10 +118,12 @@ static bool start(struct simulation *m, const struct scheduler_choice *choice)
         return false;
     if (is_new) {
         m->started++;
-        m->lives[trial] = (struct life){.curve = trial, .loss = INFINITY};
+        m->lives[trial] = (struct life){.at.curve = trial, .loss = INFINITY};
     }
-    if (choice->clone_of != SCHEDULER_NO_TRIAL)
-        take_over(m, trial, choice->clone_of);
+    if (choice->clone_of != SCHEDULER_NO_TRIAL) {
+        m->lives[trial].at = m->lives[choice->clone_of].scored;
+        m->out->clones++;
+    }
     tell(m, (struct simulate_event){
         .what = is_new ? SIMULATE_START : SIMULATE_RESUME, .trial = trial,
         .bracket = choice->bracket, .clone_of = choice->clone_of,
@@ -161,7 +159,7 @@ static void end(struct simulation *m, uint32_t trial, enum scheduler_fate fate)
     m->out->paused += fate == SCHEDULER_ENDED_PAUSED;
     m->out->time_s = m->now_s;
     tell(m, (struct simulate_event){
-        .what = SIMULATE_END, .trial = trial, .step = l->step, .loss = l->loss, .fate = fate,
+        .what = SIMULATE_END, .trial = trial, .step = l->at.step, .loss = l->loss, .fate = fate,
         .clone_of = SCHEDULER_NO_TRIAL,
     });
 }
@@ -179,16 +177,19 @@ static void happen(struct simulation *m, uint32_t trial)
         end(m, trial, SCHEDULER_ENDED_COMPLETE);
         return;
     }
-    m->out->steps += p.step - l->step;
-    l->step = p.step;
+    m->out->steps += p.step - l->at.step;
+    l->at.step = p.step;
+    l->at.next++;
     l->loss = p.loss;
-    l->next++;
     if (p.loss < m->out->best_loss) {
         m->out->best_loss = p.loss;
         m->out->best_trial = trial;
+        m->out->best_curve = l->at.curve;
         m->out->best_step = p.step;
     }
     enum scheduler_verdict verdict = scheduler_report(m->scheduler, trial, p.step, p.loss);
+    if (scheduler_score_step(m->scheduler, trial) == p.step)
+        l->scored = l->at;
     tell(m, (struct simulate_event){
         .what = SIMULATE_REPORT, .trial = trial, .step = p.step, .loss = p.loss,
         .verdict = verdict, .clone_of = SCHEDULER_NO_TRIAL,
@@ -253,7 +254,7 @@ bool simulate_run(const struct scheduler_opts *opts, const struct space *space,
                   struct simulate_result *out, char *why, size_t why_size)
 {
     *out = (struct simulate_result){
-        .best_trial = SCHEDULER_NO_TRIAL, .best_loss = INFINITY, .full_best_loss = INFINITY,
+        .best_trial = SCHEDULER_NO_TRIAL, .best_curve = SCHEDULER_NO_TRIAL, .best_loss = INFINITY, .full_best_loss = INFINITY,
     };
     if (slots == 0 || slots > SIMULATE_SLOTS_MAX) {
         snprintf(why, why_size, "parallel is %u: must be from 1 to %u", slots, SIMULATE_SLOTS_MAX);
@@ -305,11 +306,13 @@ static void print_rungs(struct text *t, const struct simulate_result *r, double 
 }
 
 void simulate_print(struct text *t, const struct simulate_result *r, bool maximize,
-                    const char *best_name)
+                    const char *best_name, const char *best_curve)
 {
     double sign = maximize ? -1 : 1;
     text_printf(t, "trials     %u: %u complete, %u stopped early, %u paused for good\n", r->trials,
                 r->complete, r->stopped, r->paused);
+    if (r->clones > 0)
+        text_printf(t, "clones     %u, each on the curve of the trial that it copied\n", r->clones);
     if (r->best_trial == SCHEDULER_NO_TRIAL) {
         text_puts(t, "best       none: no trial had a value\n");
     } else {
@@ -318,6 +321,8 @@ void simulate_print(struct text *t, const struct simulate_result *r, bool maximi
             text_puts(t, best_name);
         else
             text_printf(t, "%u", r->best_trial);
+        text_puts(t, best_curve ? " on the curve of " : "");
+        text_puts(t, best_curve ? best_curve : "");
         text_printf(t, " at step %" PRId64 "; of all curves %.6g\n", r->best_step,
                     sign * r->full_best_loss);
     }

@@ -6,8 +6,10 @@
  *
  * What would this scheduler have made of those trials: which are stopped and
  * where, how much is saved, and is the best one still found?  Trials come in the
- * order of the curves, one curve each.  A clone goes on along the curve of the
- * trial that it copies, since nobody knows the moved point's own.
+ * order of the curves, one curve each.  PBT is approximated: a clone goes on along
+ * the curve of the trial that it copies, from that one's last score, since no record
+ * tells what a moved point makes of another's checkpoint.  So it shows what copying
+ * gives and costs, and nothing of what moving does.
  *
  * Pure and deterministic: the same arguments give the same events.
  */
@@ -51,7 +53,9 @@ struct simulate_event {
 struct simulate_result {
     uint32_t trials;            /* started */
     uint32_t complete, stopped, paused; /* how they ended; paused: not resumed any more */
+    uint32_t clones;            /* PBT: times that a trial took over another's place */
     uint32_t best_trial;        /* SCHEDULER_NO_TRIAL: none had a loss */
+    uint32_t best_curve;        /* that it was on: its own, or that of a trial it copied */
     double best_loss;
     int64_t best_step;
     double full_best_loss;      /* of all curves to their ends */
@@ -72,8 +76,9 @@ bool simulate_run(const struct scheduler_opts *opts, const struct space *space,
 void simulate_fini(struct simulate_result *r);
 
 /* The result for people.  With @maximize, losses are shown with their sign turned;
- * @best_name is the best trial's, NULL: its number. */
+ * @best_name is the best trial's, NULL: its number; @best_curve that of the trial
+ * whose curve it was on, NULL: its own. */
 void simulate_print(struct text *t, const struct simulate_result *r, bool maximize,
-                    const char *best_name);
+                    const char *best_name, const char *best_curve);
 
 #endif
