@@ -95,6 +95,7 @@ struct reader {
     const struct arg_option *options;
     int argc, at;
     char **argv;
+    uint64_t *given;
     char *why;
     size_t why_size;
 };
@@ -159,6 +160,8 @@ static bool apply(struct reader *r, const struct arg_option *option, const char 
         }
         value = r->argv[++r->at];
     }
+    assert(option - r->options < OPTIONS_MAX);
+    *r->given |= UINT64_C(1) << (option - r->options);
     if (store_value(option, value))
         return true;
     snprintf(r->why, r->why_size, "%s: '%s' is not %s", shown, value, expectation(option->type));
@@ -222,9 +225,10 @@ static bool read_letters(struct reader *r)
 }
 
 int args_parse(const struct arg_option *options, enum args_order order, int argc, char **argv,
-               char *why, size_t why_size)
+               uint64_t *given, char *why, size_t why_size)
 {
-    struct reader r = {options, argc, 0, argv, why, why_size};
+    struct reader r = {options, argc, 0, argv, given, why, why_size};
+    *given = 0;
     int words = 0;
     bool only_words = false;
     for (; r.at < argc; r.at++) {

@@ -43,9 +43,10 @@ enum args_order {
 
 /* Read @argv[0..argc).  The words that are no options are moved to its front;
  * their count is returned, -1 with @why when something is wrong.  "--" ends the
- * options; "--name=value", "--name value", "-n value" and "-nvalue" are one. */
+ * options; "--name=value", "--name value", "-n value" and "-nvalue" are one.
+ * Bit i of *@given says that options[i] was there. */
 int args_parse(const struct arg_option *options, enum args_order order, int argc, char **argv,
-               char *why, size_t why_size);
+               uint64_t *given, char *why, size_t why_size);
 
 /* Bytes from "4096", "512M", "1.5GiB", "2GB".  K M G T (also KiB ...) count in
  * 1024s, KB MB GB TB in 1000s, in capitals or not; a fraction needs a unit and

@@ -160,8 +160,9 @@ int cli_parse_first(struct cli *cli, int argc, char **argv)
 {
     struct arg_option common[COMMON_COUNT + 1];
     char why[256];
+    uint64_t given;
     common_options(cli, common);
-    int words = args_parse(common, ARGS_PREFIX, argc - 1, argv + 1, why, sizeof why);
+    int words = args_parse(common, ARGS_PREFIX, argc - 1, argv + 1, &given, why, sizeof why);
     if (words < 0)
         cli_fail(cli, STATUS_USAGE, "See: covey --help", "%s", why);
     return words;
@@ -183,7 +184,7 @@ int cli_parse(struct cli *cli, const struct arg_option *options, enum args_order
     }
     char why[256], mend[64];
     snprintf(mend, sizeof mend, "See: covey %s --help", cli->command->name);
-    *words = args_parse(all, order, argc - 1, argv + 1, why, sizeof why);
+    *words = args_parse(all, order, argc - 1, argv + 1, &cli->given, why, sizeof why);
     if (*words < 0)
         return cli_fail(cli, STATUS_USAGE, mend, "%s", why);
     if (cli->help) {

@@ -34,6 +34,7 @@ struct cli {
     unsigned verbose;
     bool help, version;
     bool words;                 /* print the words for completion and stop */
+    uint64_t given;             /* after cli_parse(): bit i, option i of the command's table */
 };
 
 struct command {

@@ -432,15 +432,21 @@ static const struct action {
     const char *name, *of;
     int (*run)(const struct cli *cli, const struct sweep_cmd *cmd);
     bool more_words;
+    const char *options;        /* its own, with a blank between them */
 } actions[] = {
-    {"run", "FILE.yaml", sweep_cmd_run, false},   {"resume", "DIR", sweep_cmd_resume, false},
-    {"show", "DIR", show, false},                 {"best", "DIR", best, false},
-    {"attach", "DIR", sweep_cmd_attach, false},
-    {"stop", "DIR", stop, false},                 {"preview", "FILE.yaml", preview, false},
-    {"report", "DIR", report, false},
-    {"create", "FILE.yaml", create, false},       {"ask", "DIR", ask, false},
-    {"tell", "DIR", tell, true},                  {"simulate", "FILE.yaml --curves FILE", sweep_cmd_simulate, false},
-    {"init", "[-o FILE] [--] PROGRAM [ARGS]", sweep_cmd_init, true},
+    {"run", "FILE.yaml", sweep_cmd_run, false, "dir parallel count seed set detach"},
+    {"resume", "DIR", sweep_cmd_resume, false, "parallel count set detach"},
+    {"show", "DIR", show, false, "json"},
+    {"best", "DIR", best, false, "json"},
+    {"attach", "DIR", sweep_cmd_attach, false, ""},
+    {"stop", "DIR", stop, false, ""},
+    {"preview", "FILE.yaml", preview, false, "parallel count set"},
+    {"report", "DIR", report, false, ""},
+    {"create", "FILE.yaml", create, false, "dir parallel count seed set"},
+    {"ask", "DIR", ask, false, ""},
+    {"tell", "DIR", tell, true, "trial step done failed"},
+    {"simulate", "FILE.yaml --curves FILE", sweep_cmd_simulate, false, "curves parallel scheduler json"},
+    {"init", "[-o FILE] [--] PROGRAM [ARGS]", sweep_cmd_init, true, "output"},
 };
 #define ACTIONS (sizeof actions / sizeof *actions)
 
@@ -466,34 +472,66 @@ covey_sweep_opts sweep_cmd_opts(const struct sweep_cmd *cmd)
 {
     return (covey_sweep_opts){
         .size = sizeof(covey_sweep_opts), .dir = cmd->dir, .parallel = (uint32_t)cmd->parallel, .count = cmd->count,
-        .seeded = cmd->seed != UINT64_MAX, .seed = cmd->seed, .set = cmd->set.items,
+        .seeded = cmd->seeded, .seed = cmd->seed, .set = cmd->set.items,
     };
+}
+
+static bool has_option(const struct action *action, const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *o = action->options; *o; o += strcspn(o, " "), o += *o == ' ')
+        if (strcspn(o, " ") == len && memcmp(o, name, len) == 0)
+            return true;
+    return false;
+}
+
+static bool is_given(const struct cli *cli, const struct arg_option *options, const char *name)
+{
+    size_t i = 0;
+    while (strcmp(options[i].name, name) != 0)
+        i++;
+    return cli->given >> i & 1;
+}
+
+/* One that the action would not look at was meant to change something. */
+static int check_options(const struct cli *cli, const struct action *action, const struct arg_option *options)
+{
+    char own[256] = "";
+    size_t len = 0, i = 0;
+    while (options[i].name && (!is_given(cli, options, options[i].name) || has_option(action, options[i].name)))
+        i++;
+    if (!options[i].name)
+        return CLI_GO;
+    for (const struct arg_option *o = options; o->name; o++)
+        if (has_option(action, o->name))
+            len += (size_t)snprintf(own + len, sizeof own - len, "%s --%s", len ? "," : "", o->name);
+    return cli_fail(cli, STATUS_USAGE, "See: covey sweep --help", "%s takes no --%s; %s%s", action->name,
+                    options[i].name, len ? "its options:" : "it has no options of its own", own);
 }
 
 /* Numbers that what takes them could not hold would mean others there, and 0 what was not
  * given. */
-static int check_numbers(const struct cli *cli, struct sweep_cmd *cmd)
+static int check_numbers(const struct cli *cli, const struct sweep_cmd *cmd, const struct arg_option *options)
 {
-    if (cmd->parallel == 0 || cmd->count == 0)
-        return cli_fail(cli, STATUS_USAGE, NULL, "--%s 0: at least 1 is wanted, or leave it out",
-                        cmd->count ? "parallel" : "count");
-    cmd->parallel = cmd->parallel == UINT64_MAX ? 0 : cmd->parallel;
-    cmd->count = cmd->count == UINT64_MAX ? 0 : cmd->count;
-    const struct { const char *name; uint64_t value, most; } numbers[] = {
-        {"parallel", cmd->parallel, UINT32_MAX},
-        {"trial", cmd->trial == UINT64_MAX ? 0 : cmd->trial, UINT32_MAX},
-        {"step", cmd->step, INT64_MAX},
+    const struct { const char *name; uint64_t value, least, most; } numbers[] = {
+        {"parallel", cmd->parallel, 1, UINT32_MAX}, {"count", cmd->count, 1, UINT64_MAX},
+        {"trial", cmd->trial, 0, UINT32_MAX},       {"step", cmd->step, 0, INT64_MAX},
     };
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (!is_given(cli, options, numbers[i].name))
+            continue;
+        if (numbers[i].value < numbers[i].least)
+            return cli_fail(cli, STATUS_USAGE, NULL, "--%s 0: at least 1 is wanted, or leave it out", numbers[i].name);
         if (numbers[i].value > numbers[i].most)
             return cli_fail(cli, STATUS_USAGE, NULL, "--%s must be at most %llu", numbers[i].name,
                             (unsigned long long)numbers[i].most);
+    }
     return CLI_GO;
 }
 
 static int parse_and_run(struct cli *cli, int argc, char **argv)
 {
-    struct sweep_cmd cmd = {.seed = UINT64_MAX, .trial = UINT64_MAX, .parallel = UINT64_MAX, .count = UINT64_MAX};
+    struct sweep_cmd cmd = {.trial = UINT64_MAX};
     const struct arg_option options[] = {
         {"dir", 0, ARG_TEXT, &cmd.dir, "DIR", "of a new sweep (default sweeps/NAME-DATE)"},
         {"parallel", 0, ARG_UINT, &cmd.parallel, "N", "trials at once (default: what the cluster has room for)"},
@@ -515,14 +553,18 @@ static int parse_and_run(struct cli *cli, int argc, char **argv)
         puts(actions[i].name);  /* for completion */
     int words, status = cli_parse(cli, options, ARGS_MIXED, argc, argv, &words);
     if (status == CLI_GO)
-        status = check_numbers(cli, &cmd);
+        status = check_numbers(cli, &cmd, options);
     if (status != CLI_GO)
         return status;
+    cmd.seeded = is_given(cli, options, "seed");
     if (words < 1)
         return cli_fail(cli, STATUS_USAGE, "See: covey sweep --help", "what is to be done: run, resume, show ...?");
     const struct action *action = find_action(argv[1]);
     if (!action)
         return unknown_action(cli, argv[1]);
+    status = check_options(cli, action, options);
+    if (status != CLI_GO)
+        return status;
     if (words < 2 || (words > 2 && !action->more_words))
         return cli_fail(cli, STATUS_USAGE, "See: covey sweep --help", "usage: covey sweep %s %s", action->name, action->of);
     cmd.word = argv[2];

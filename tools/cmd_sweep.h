@@ -16,6 +16,7 @@ struct sweep_cmd {
     const char *dir, *curves, *scheduler, *output;
     uint64_t parallel, count, trial, step, seed;
     struct arg_list set;
+    bool seeded;                /* --seed was given */
     bool done, failed, json, detach;
 };
 covey_sweep_opts sweep_cmd_opts(const struct sweep_cmd *cmd);

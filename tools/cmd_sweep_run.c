@@ -138,7 +138,9 @@ static bool page_exists(const covey_sweep *s)
 
 static int run(struct runner *r, covey_sweep *s)
 {
-    const covey_open_opts opts = {.size = sizeof opts, .quiet = true};
+    char address[128];          /* one that is cut off is too long for a name, and refused */
+    snprintf(address, sizeof address, "local:%s", r->cli->name ? r->cli->name : "");
+    const covey_open_opts opts = {.size = sizeof opts, .address = r->cli->name ? address : NULL, .quiet = true};
     covey *c = covey_open(&opts);
     if (!c) {
         if (r->detached)

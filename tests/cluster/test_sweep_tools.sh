@@ -90,6 +90,24 @@ sed '/^metric/d; s/scheduler: {.*}, //' asha.yaml >blind.yaml
 run "$covey" sweep simulate blind.yaml --curves four.csv
 t 'no metric' err_has 'add `metric:'
 
+# ---- options of another action ----
+
+not_taken() { status_is 2 && err_has "$1" && err_has "${2-covey sweep}"; }
+run "$covey" sweep show nowhere --parallel 3
+t 'an option that is another action'\''s: its own are told' not_taken 'show takes no --parallel; its options: --json'
+run "$covey" sweep --detach ask nowhere
+t 'where it stands before the action, too' not_taken 'ask takes no --detach; it has no options of its own'
+run "$covey" sweep simulate asha.yaml --curves four.csv --count 3
+t 'several of its own' not_taken 'takes no --count' '--parallel, --curves, --scheduler, --json'
+run "$covey" sweep init --json train.sh
+t 'init, before the program' not_taken 'init takes no --json' '--output'
+run "$covey" sweep show nowhere -q
+t 'those of every command are taken' err_has 'no sweep in nowhere'
+run "$covey" sweep simulate asha.yaml --curves four.csv --parallel 18446744073709551615
+t 'the greatest number is one as well' err_has '--parallel must be at most'
+run "$covey" sweep run asha.yaml --dir elsewhere --name absent
+t '--name: the cluster that trials run on' err_has 'absent/door; start one'
+
 # ---- init ----
 
 # A trainer that knows --help, and reports 1/step + lr on its standard output.

@@ -89,7 +89,7 @@ struct parsed {
     bool json;
     unsigned verbose;
     const char *name;
-    uint64_t limit, store;
+    uint64_t limit, store, given;
     double cpus;
     char why[256];
 };
@@ -112,7 +112,7 @@ static int parse(struct parsed *p, enum args_order order, const char *line, char
         {"cpus", 'c', ARG_NUMBER, &p->cpus, "N", ""},
         {0},
     };
-    return args_parse(options, order, argc, argv, p->why, sizeof p->why);
+    return args_parse(options, order, argc, argv, &p->given, p->why, sizeof p->why);
 }
 
 static void options_may_stand_anywhere(void **state)
@@ -129,6 +129,9 @@ static void options_may_stand_anywhere(void **state)
     assert_int_equal(p.limit, 7);
     assert_int_equal(p.store, KIB * KIB);
     assert_true(p.cpus == 2.5);
+    assert_int_equal(p.given, 63);
+    assert_int_equal(parse(&p, ARGS_MIXED, "a --limit 0 -v", argv), 1);
+    assert_int_equal(p.given, 2 | 8);
 }
 
 static void words_of_another_program_are_left_alone(void **state)
