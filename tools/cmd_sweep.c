@@ -1,20 +1,16 @@
-/* cmd_sweep.c - covey sweep: the table of its actions, and those that only look
- * or tell; cmd_sweep_run.c has those that run trials. */
+/* cmd_sweep.c - covey sweep: the table of its actions, and those that plan or tell;
+ * cmd_sweep_run.c has those that run trials, cmd_sweep_show.c those that look. */
 #include <errno.h>
-#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/nearest.h"
 #include "cmd_sweep.h"
 #include "sweep/page/page.h"
 #include "sweep/scheduler/plan.h"
-#include "sweep/saving.h"
 #include "sweep/sweep.h"
-#include "sweep_screen.h"
 
 #define NOTHING_LEFT 10         /* of ask and report, for scripts */
 #define LOCK_TRIES 100          /* of a record that another ask or tell has open, 100 ms each */
@@ -25,175 +21,7 @@ int sweep_cmd_fail(const struct cli *cli, covey_status status)
                     covey_sweep_error());
 }
 
-/* ---- show, best ------------------------------------------------------------------------- */
-
-/* Both tables pair a trial's best value with the parameters that made it. */
-static void put_params_json(covey_sweep *s, const struct trial *t, struct text *out)
-{
-    space_print_json(out, &s->spec->space, trial_best_point(t));
-}
-
-static void print_trial_json(covey_sweep *s, const struct trial *t)
-{
-    struct text line = TEXT_NONE;
-    text_printf(&line, "{\"trial\": %u, \"state\": \"%s\", ", t->number, trial_state_name(t->state));
-    if (isfinite(t->best)) {
-        text_puts(&line, "\"value\": ");
-        text_json_number(&line, t->best);
-        text_printf(&line, ", \"value_step\": %lld, ", (long long)t->best_step);
-    }
-    text_printf(&line, "\"step\": %lld, \"runs\": %u, \"run_ms\": %lld, \"params\": ", (long long)t->step, t->runs,
-                (long long)t->ran_ms);
-    put_params_json(s, t, &line);
-    text_puts(&line, ", \"dir\": ");
-    text_json_string(&line, sweep_trial_dir(s, t->number));
-    text_puts(&line, "}");
-    printf("%s\n", text_get(&line) ? text_get(&line) : "null");
-    text_fini(&line);
-}
-
-/* A line of a table; on a terminal it is cut where that ends. */
-static void print_line(unsigned columns, const char *format, ...) COVEY_PRINTF(2, 3);
-static void print_line(unsigned columns, const char *format, ...)
-{
-    struct text line = TEXT_NONE, plain = TEXT_NONE;
-    va_list args;
-    char *words = NULL;
-    va_start(args, format);
-    int size = vasprintf(&words, format, args);
-    va_end(args);
-    if (size >= 0 && columns > 0) {
-        screen_plain(words, &plain);
-        screen_cut(text_get(&plain) ? text_get(&plain) : "", columns, &line);
-    } else if (size >= 0) {
-        text_puts(&line, words);
-    }
-    printf("%s\n", text_get(&line) ? text_get(&line) : "");
-    text_fini(&line);
-    text_fini(&plain);
-    free(words);
-}
-
-/* Of standard output; 0: it is no terminal, and has as many as a line needs. */
-static unsigned out_columns(void)
-{
-    struct winsize w = {0};
-    return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
-}
-
-static void print_trial(covey_sweep *s, const struct trial *t, unsigned columns)
-{
-    char value[32] = "-", seconds[32];
-    struct text params = TEXT_NONE;
-    put_params_json(s, t, &params);
-    if (isfinite(t->best))
-        snprintf(value, sizeof value, "%.6g", t->best);
-    snprintf(seconds, sizeof seconds, "%.1f", (double)t->ran_ms / 1000);
-    print_line(columns, "%6u  %-9s %12s %8lld %9s  %s", t->number, trial_state_name(t->state), value,
-               (long long)t->step, seconds, text_get(&params) ? text_get(&params) : "");
-    text_fini(&params);
-}
-
-static int show(const struct cli *cli, const struct sweep_cmd *cmd)
-{
-    covey_sweep *s;
-    covey_status status = covey_sweep_look(&s, cmd->word);
-    if (status != COVEY_OK)
-        return sweep_cmd_fail(cli, status);
-    unsigned columns = out_columns();
-    if (cmd->json)
-        printf("{\"schema\": \"covey.sweep/1\"}\n");
-    else
-        print_line(columns, "%6s  %-9s %12s %8s %9s  %s", "TRIAL", "STATE",
-                   s->spec->metric.name ? s->spec->metric.name : "VALUE", "STEP", "SECONDS", "PARAMETERS");
-    for (uint32_t i = 0; i < covey_sweep_count(s); i++) {
-        const struct trial *t = controller_trial(s->controller, i);
-        if (cmd->json)
-            print_trial_json(s, t);
-        else
-            print_trial(s, t, columns);
-    }
-    if (!cmd->json)
-        sweep_print_summary(s);
-    covey_sweep_close(&s);
-    return STATUS_OK;
-}
-
-static void print_best(covey_sweep *s)
-{
-    const struct trial *t = controller_best(s->controller);
-    if (!t)
-        return;
-    struct text params = TEXT_NONE;
-    sweep_put_params(s, t, &params);
-    printf("best: %s %.6g at step %lld, trial %u\n", s->spec->metric.name, t->best, (long long)t->best_step, t->number);
-    for (const char *line = text_get(&params); line && *line; line += strcspn(line, "\n") + 1)
-        printf("  %.*s\n", (int)strcspn(line, "\n"), line);
-    text_fini(&params);
-}
-
-void sweep_put_params(covey_sweep *s, const struct trial *t, struct text *out)
-{
-    const double *x = trial_best_point(t);
-    for (size_t i = 0; i < s->spec->space.count; i++) {
-        struct value v;
-        struct text text = TEXT_NONE;
-        const struct param *p = &s->spec->space.params[i];
-        if (!space_is_active(&s->spec->space, x, i) || !param_value(p, x[i], &v))
-            continue;
-        value_print_python(&text, &v);
-        text_printf(out, "%s = ", p->name);
-        for (const char *c = text_get(&text); c && *c; c++)
-            text_add(out, *c == '\n' ? " " : c, 1);
-        text_puts(out, "\n");
-        text_fini(&text);
-        value_fini(&v);
-    }
-}
-
-static void print_savings(const struct controller *c)
-{
-    struct saving saved = saving_of(c);
-    int64_t all = saved.longest * saved.trials;
-    if (saved.steps < all)
-        printf("early stopping: %lld steps instead of the %lld of all trials run to the end: %.0f %% saved\n",
-               (long long)saved.steps, (long long)all, 100 * (1 - (double)saved.steps / (double)all));
-}
-
-void sweep_print_summary(covey_sweep *s)
-{
-    const struct controller *c = s->controller;
-    printf("%u trials: %u complete, %u stopped early, %u paused, %u failed", controller_count(c),
-           controller_in_state(c, TRIAL_COMPLETE), controller_in_state(c, TRIAL_STOPPED),
-           controller_in_state(c, TRIAL_PAUSED), controller_in_state(c, TRIAL_FAILED));
-    if (controller_in_state(c, TRIAL_CANCELLED))
-        printf(", %u cancelled", controller_in_state(c, TRIAL_CANCELLED));
-    uint32_t left = controller_in_state(c, TRIAL_RUNNING) + controller_in_state(c, TRIAL_WAITING) +
-                    controller_in_state(c, TRIAL_ENDING);
-    if (left)
-        printf(", %u running or to run again", left);
-    printf("\n");
-    print_savings(c);
-    print_best(s);
-}
-
-static int best(const struct cli *cli, const struct sweep_cmd *cmd)
-{
-    covey_sweep *s;
-    covey_status status = covey_sweep_look(&s, cmd->word);
-    if (status != COVEY_OK)
-        return sweep_cmd_fail(cli, status);
-    const struct trial *t = controller_best(s->controller);
-    int exit = t ? STATUS_OK : STATUS_WORK;
-    if (!t)
-        (void)cli_fail(cli, STATUS_WORK, NULL, "no trial of %s has reported a value yet", cmd->word);
-    else if (cmd->json)
-        print_trial_json(s, t);
-    else
-        print_best(s);
-    covey_sweep_close(&s);
-    return exit;
-}
+/* ---- report ------------------------------------------------------------------------------- */
 
 /* Beside a runner, or after one that was killed, too. */
 static int report(const struct cli *cli, const struct sweep_cmd *cmd)
@@ -436,8 +264,8 @@ static const struct action {
 } actions[] = {
     {"run", "FILE.yaml", sweep_cmd_run, false, "dir parallel count seed set detach"},
     {"resume", "DIR", sweep_cmd_resume, false, "parallel count set detach"},
-    {"show", "DIR", show, false, "json"},
-    {"best", "DIR", best, false, "json"},
+    {"show", "DIR", sweep_cmd_show, false, "json"},
+    {"best", "DIR", sweep_cmd_best, false, "json"},
     {"attach", "DIR", sweep_cmd_attach, false, ""},
     {"stop", "DIR", stop, false, ""},
     {"preview", "FILE.yaml", preview, false, "parallel count set"},

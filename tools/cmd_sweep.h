@@ -31,6 +31,8 @@ bool sweep_preview_command(const struct spec *spec, char *why, size_t why_size);
 
 int sweep_cmd_run(const struct cli *cli, const struct sweep_cmd *cmd);
 int sweep_cmd_resume(const struct cli *cli, const struct sweep_cmd *cmd);
+int sweep_cmd_show(const struct cli *cli, const struct sweep_cmd *cmd);
+int sweep_cmd_best(const struct cli *cli, const struct sweep_cmd *cmd);
 int sweep_cmd_simulate(const struct cli *cli, const struct sweep_cmd *cmd);
 int sweep_cmd_init(const struct cli *cli, const struct sweep_cmd *cmd);
 int sweep_cmd_attach(const struct cli *cli, const struct sweep_cmd *cmd);

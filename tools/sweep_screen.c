@@ -111,11 +111,32 @@ void screen_plain(const char *s, struct text *out)
     }
 }
 
-void screen_cut(const char *s, unsigned columns, struct text *out)
+size_t screen_width(const char *s) { return characters(s, strlen(s)); }
+
+/* The first @columns characters of @s, which are harmless. */
+static void put_cut(const char *s, size_t columns, struct text *out)
 {
     size_t size = 0, n;
     uint32_t code;
     for (; s[size] && columns > 0; columns--, size += n > 0 ? n : 1)
         n = text_utf8(s + size, &code);
     text_add(out, s, size);
+}
+
+void screen_fit(const char *whole, const char *rest, unsigned columns, struct text *out)
+{
+    struct text line = TEXT_NONE;
+    screen_plain(whole, &line);
+    size_t first = screen_width(text_get(&line) ? text_get(&line) : "");
+    screen_plain(rest, &line);
+    const char *all = text_get(&line);
+    for (size_t i = 0; all && i < line.len; i++)
+        if (line.data[i] == '\n' || line.data[i] == '\t')
+            line.data[i] = ' ';
+    size_t most = columns > first ? columns : first;
+    bool fits = !all || screen_width(all) <= most;
+    size_t dots = fits ? 0 : most - first < 3 ? most - first : 3;
+    put_cut(all ? all : "", most - dots, out);
+    text_add(out, "...", dots);
+    text_fini(&line);
 }

@@ -29,7 +29,10 @@ bool screen_can_show(uint32_t code);
 /* @s with every control character but newline and tab made harmless. */
 void screen_plain(const char *s, struct text *out);
 
-/* The first @columns characters of @s. */
-void screen_cut(const char *s, unsigned columns, struct text *out);
+/* How many characters @s has. */
+size_t screen_width(const char *s);
+/* One line: @whole, and of @rest what the @columns have room for, with "..." where that is
+ * not all.  Both are made plain, newlines and tabs too. */
+void screen_fit(const char *whole, const char *rest, unsigned columns, struct text *out);
 
 #endif

@@ -286,6 +286,25 @@ run "$covey" sweep run other.yaml --dir far --parallel 0
 t '--parallel 0 is refused' status_is 2
 run "$covey" sweep show "a \"quoted\" directory" --json
 t 'quotes in the name of a directory' out_has 'a \"quoted\" directory'
+
+# Lines of a table fit: the parameters give way
+cat >wide.yaml <<'YAML'
+method: random
+metric: {name: validation/mean_average_precision, goal: maximize}
+parameters: {learning_rate: {min: 0.1, max: 0.2}, momentum: {min: 0.1, max: 0.2}, dir: {value: "é\tü"}}
+command: [sh, -c, "\"$COVEY_BIN\" report validation/mean_average_precision=0.125", "${args}"]
+YAML
+run env COVEY_BIN="$covey" "$covey" sweep run wide.yaml --dir wide --count 2
+widest() { LC_ALL=C.UTF-8 awk 'length > most { most = length } END { exit most != '"$1"' }' "$out"; }
+run env -u COLUMNS "$covey" sweep show wide
+t 'piped, lines have 80 columns' eval 'widest 80 && out_has "{\"learning_rate\": 0.1"'
+t 'with an ellipsis where they end' eval 'grep -q "^     0  complete .* 0.125 .*\.\.\.$" "$out"'
+t 'the name of the metric gives way, too' out_has ' validation/mea...  '
+run env COLUMNS=30 "$covey" sweep show wide
+t 'but trial and value do not' grep -qE '^     1  complete +0.125 ' "$out"
+run env COLUMNS=200 "$covey" sweep show wide
+t 'COLUMNS: where there is room all is shown' grep -qE ' validation/mean_average_precision +STEP .*PARAMETERS$' "$out"
+t 'to the last parameter' grep -qE '^     1 .*"momentum": [0-9.]+, "dir": .*}$' "$out"
 run "$covey" sweep preview other.yaml --set run_cap=17
 t 'preview takes --set' out_has 'trials     17'
 

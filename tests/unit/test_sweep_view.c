@@ -116,11 +116,29 @@ static void test_control_characters(void **state)
     assert_string_equal(text_get(&out), "best: ?[2J\xc3\xa9?? 0.25 at step 9, trial 12\n");
     screen_plain("a\033[2J\tb\nc\x7f", &out);
     assert_non_null(strstr(text_get(&out), "a?[2J\tb\nc?"));
-    text_clear(&out);
-    screen_cut("\xc3\xa9\xc3\xa9z", 2, &out);
-    screen_cut("ab", 7, &out);
-    assert_string_equal(text_get(&out), "\xc3\xa9\xc3\xa9" "ab");
     text_fini(&out);
+}
+
+static void test_fit(void **state)
+{
+    static const struct { const char *whole, *rest, *shown; unsigned columns; } cases[] = {
+        {"1 0.5", " lr: 3", "1 0.5 lr: 3", 11},
+        {"1 0.5", " lr: 3", "1 0.5 l...", 10},
+        {"1 0.5", " lr: 3", "1 0.5...", 8},
+        {"1 0.5", " lr: 3", "1 0.5..", 7},
+        {"1 0.5", " lr: 3", "1 0.5", 5},
+        {"1 0.5", " lr: 3", "1 0.5", 1}, /* never less than what is to be whole */
+        {"\xc3\xa9", "\xc3\xa9\xc3\xa9\xc3\xa9zz", "\xc3\xa9\xc3\xa9...", 5},
+        {"a\033", "b\nc\td\xff", "a?b c d?", 80},
+        {"", "", "", 80},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct text out = TEXT_NONE;
+        screen_fit(cases[i].whole, cases[i].rest, cases[i].columns, &out);
+        assert_string_equal(text_get(&out), cases[i].shown);
+        text_fini(&out);
+    }
 }
 
 static void test_durations(void **state)
@@ -253,7 +271,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),         cmocka_unit_test(test_nothing_yet),
         cmocka_unit_test(test_every_size),    cmocka_unit_test(test_short),
-        cmocka_unit_test(test_control_characters), cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_control_characters), cmocka_unit_test(test_fit),
+        cmocka_unit_test(test_durations),
         cmocka_unit_test(test_rate),          cmocka_unit_test(test_screen),
         cmocka_unit_test(test_screen_narrower), cmocka_unit_test(test_keys),
         cmocka_unit_test(test_sequences),
