@@ -2,7 +2,8 @@
  *
  * A report is an object: {"step": 5, "loss": 0.3, "lr": 1e-3}.  Its step may
  * be missing; the metric may be NaN or Infinity, as Python and JavaScript print
- * them, with quotes or without. */
+ * them, with quotes or without.  JSON has no such numbers, so they are recorded
+ * as the texts "NaN", "Infinity" and "-Infinity". */
 #include "sweep/sweep.h"
 
 #include <json-c/json.h>
@@ -117,11 +118,45 @@ static bool read_report(covey_sweep *s, struct json_object *report, int64_t *ste
     return true;
 }
 
+static struct json_object *text_of(double value)
+{
+    return json_object_new_string(isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity");
+}
+
+static bool is_endless(struct json_object *v)
+{
+    return json_object_is_type(v, json_type_double) && !isfinite(json_object_get_double(v));
+}
+
+/* Every number in @v that JSON does not have becomes a text.  False: out of memory. */
+static bool make_strict(struct json_object *v)
+{
+    bool ok = true;
+    struct json_object *text;
+    if (json_object_is_type(v, json_type_object)) {
+        json_object_object_foreach(v, name, member) {
+            text = is_endless(member) ? text_of(json_object_get_double(member)) : NULL;
+            ok = (text ? json_object_object_add(v, name, text) == 0 : make_strict(member)) && ok;
+        }
+    } else if (json_object_is_type(v, json_type_array)) {
+        for (size_t i = 0; i < json_object_array_length(v); i++) {
+            struct json_object *item = json_object_array_get_idx(v, i);
+            text = is_endless(item) ? text_of(json_object_get_double(item)) : NULL;
+            ok = (text ? json_object_array_put_idx(v, i, text) == 0 : make_strict(item)) && ok;
+        }
+    } else {
+        ok = !is_endless(v);
+    }
+    return ok;
+}
+
 static void record_report(covey_sweep *s, uint32_t trial, int64_t step, const double *value,
                           struct json_object *report, struct sweep_answer *out)
 {
     struct record_event e = {.kind = RECORD_REPORT, .time_ms = clock_unix_ms(), .trial = trial};
-    bool whole = json_object_object_add(report, "step", json_object_new_int64(step)) == 0;
+    bool whole = json_object_object_add(report, "step", json_object_new_int64(step)) == 0 && make_strict(report);
+    if (value && !isfinite(*value))     /* it may have come as "nan" */
+        whole = json_object_object_add(report, s->spec->metric.name, text_of(*value)) == 0 && whole;
     e.report.step = step;
     e.report.has_value = value != NULL;
     e.report.value = value ? *value : NAN;

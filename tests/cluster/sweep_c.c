@@ -230,6 +230,18 @@ static unsigned lines_of(const char *dir, const char *file)
     return lines;
 }
 
+static bool file_has(const char *dir, const char *file, const char *words)
+{
+    char path[PATH_BYTES], text[8192];
+    snprintf(path, sizeof path, "%s/%s", dir, file);
+    FILE *f = fopen(path, "r");
+    size_t len = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    if (f)
+        fclose(f);
+    text[len] = 0;
+    return strstr(text, words) != NULL;
+}
+
 /* ---- parameters and failures --------------------------------------------------------- */
 
 static void check_types(covey *c)
@@ -450,7 +462,13 @@ static void check_ask_and_tell(void)
     check_sweep(covey_sweep_tell(s, 0, 5, "{\"loss\": 0.25}", &stop), COVEY_OK, "tell");
     check(!stop, "it may go on");
     check_sweep(covey_sweep_tell(s, 0, 5, "{\"more\": 1}", NULL), COVEY_OK, "the same step adds to it");
-    check_sweep(covey_sweep_tell(s, 0, 0, "{\"loss\": NaN}", &stop), COVEY_OK, "NaN");
+    check_sweep(covey_sweep_tell(s, 0, 0, "{\"loss\": nan, \"a\": [1, Infinity, {\"b\": -Infinity}], \"c\": 1e999}",
+                                 &stop), COVEY_OK, "NaN");
+    check(file_has(covey_sweep_dir(s), "results.jsonl", "\"metrics\":{\"loss\":\"NaN\",\"a\":[1,\"Infinity\",{\"b\":"
+                   "\"-Infinity\"}],\"c\":\"Infinity\",\"step\":6}}\n"), "what JSON has no number for is a text");
+    check_sweep(covey_sweep_tell(s, 0, 6, "{\"loss\": \"nan\", \"note\": \"-inf\"}", NULL), COVEY_OK, "with quotes");
+    check(file_has(covey_sweep_dir(s), "results.jsonl", "{\"loss\":\"NaN\",\"note\":\"-inf\",\"step\":6}"),
+          "the metric is spelt in one way, other texts are left");
     info = info_of(s, 0);
     check(info.step == 6 && isnan(info.value), "is a step");
     check(info.best == 0.25 && info.best_step == 5, "and no best one");

@@ -198,6 +198,9 @@ run "$covey" sweep tell asked --trial 0 --step 9223372036854775807 loss=0.1
 t 'a step without a successor is refused' err_has 'at most'
 run "$covey" sweep tell asked --trial 0 loss=nan
 t 'a loss that is no number any more' status_is 0
+t 'results.jsonl is JSON all the same' grep -q '"metrics":{"loss":"NaN","step":' asked/results.jsonl
+run "$covey" sweep simulate plain.yaml --curves asked
+t 'and a report of its curve' out_has 'steps      3 of 3'
 run "$covey" sweep tell asked --trial 0 loss=0.4 --done
 t 'tell it is done' status_is 0
 run "$covey" sweep tell asked --trial 0 loss=0.4

@@ -136,7 +136,7 @@ static void test_the_unusual(void **state)
     struct record_event report = {
         .kind = RECORD_REPORT, .time_ms = START_MS, .trial = 3,
         .report = {.step = 1, .has_value = true, .value = NAN,
-                   .metrics = "{\n\"loss\": NaN,\r\n \"a\\nb\": [1,{}], \"c\":true}"},
+                   .metrics = "{\n\"loss\": \"NaN\",\r\n \"a\\nb\": [1,{}], \"c\":true}"},
     };
     struct record_event end = {
         .kind = RECORD_END, .time_ms = START_MS - 5, .trial = 3,
@@ -160,7 +160,7 @@ static void test_the_unusual(void **state)
         free(text);
         text = read_whole(path_of("results.jsonl"), &len);
         assert_string_equal(text, "{\"trial\":3,\"step\":1,\"time\":1763728000.000,\"metrics\":"
-                            "{ \"loss\": NaN,   \"a\\nb\": [1,{}], \"c\":true}}\n");
+                            "{ \"loss\": \"NaN\",   \"a\\nb\": [1,{}], \"c\":true}}\n");
         free(text);
         record = resume();
         record_finish(&record);
@@ -342,6 +342,8 @@ static void test_numbers_are_found(void **state)
         {"{\"a\":1,\"b\":-2.5e3, \"c\" : NaN,\"d\":-Infinity}", "a=1 b=-2500 c=nan d=-inf ", true},
         {"{\"a\":{\"b\":{\"c\":1}},\"d\":2}", "a/b/c=1 d=2 ", true},
         {"{\"a\":[1,{\"b\":2}],\"c\":\"3\",\"d\":true,\"e\":null,\"f\":false,\"g\":4}", "g=4 ", true},
+        {"{\"a\":\"NaN\",\"b\":{\"c\":\"Infinity\"},\"d\":\"-Infinity\",\"e\":\"nan\",\"f\":[\"NaN\"]}",
+         "a=nan b/c=inf d=-inf ", true},
         {"{\"say \\\"x\\\"\":1}", "say \\\"x\\\"=1 ", true},
         {"", "", false},
         {"[1]", "", false},

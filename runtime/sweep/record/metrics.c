@@ -1,6 +1,7 @@
 /* metrics.c - see metrics.h for the contract. */
 #include "sweep/record/metrics.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,10 +96,24 @@ static bool take_number(struct scan *s, bool named)
     return true;
 }
 
-static bool take_value(struct scan *s, bool named, int depth)
+/* A text; three of them stand for numbers. */
+static bool take_text(struct scan *s, bool named)
 {
+    static const struct { const char *text; double value; } numbers[] = {
+        {"NaN", NAN}, {"Infinity", INFINITY}, {"-Infinity", -INFINITY},
+    };
     const char *text;
     size_t len;
+    if (!take_string(s, &text, &len))
+        return false;
+    for (size_t i = 0; named && i < sizeof numbers / sizeof *numbers; i++)
+        if (strlen(numbers[i].text) == len && memcmp(text, numbers[i].text, len) == 0)
+            s->fn(s->name, s->name_len, numbers[i].value, s->arg);
+    return true;
+}
+
+static bool take_value(struct scan *s, bool named, int depth)
+{
     skip_blanks(s);
     switch (*s->at) {
     case '{':
@@ -108,7 +123,7 @@ static bool take_value(struct scan *s, bool named, int depth)
         s->at++;
         return take_members(s, false, false, depth + 1);
     case '"':
-        return take_string(s, &text, &len);
+        return take_text(s, named);
     case 't':
         return take_word(s, "true");
     case 'f':

@@ -9,8 +9,8 @@
 #define METRICS_NAME_MAX 512    /* bytes of a name, those of the objects around it included */
 #define METRICS_DEPTH_MAX 16
 
-/* Call @fn for each member that is a number (Python's NaN and Infinity are), in
- * order; those of nested objects as "outer/inner", those of lists not at all.  A
+/* Call @fn for each member that is a number, or "NaN", "Infinity" or "-Infinity" (which
+ * Python prints without quotes), in order; those of nested objects as "outer/inner", those of lists not at all.  A
  * name is as the report spelt it, escapes included.  False: @json is no object,
  * or is broken; what came before was told.
  * Numbers are read in the calling thread's locale, which is to be C's. */

@@ -72,8 +72,9 @@ struct record_event {
             int64_t step;
             bool has_value;     /* the report has the metric */
             double value;       /* of it: may be NaN or infinite, and comes back so */
-            const char *metrics;/* JSON, the whole report with its step; appended as NULL:
-                                 * there was no memory for it, and the record fails */
+            const char *metrics;/* JSON, the whole report with its step, NaN and infinities as
+                                 * texts; appended as NULL: there was no memory for it, and
+                                 * the record fails */
         } report;
         struct {
             enum record_fate fate;
