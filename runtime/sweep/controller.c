@@ -350,6 +350,8 @@ enum controller_answer controller_report(struct controller *c, uint32_t trial, i
         return REPORT_ENDING;
     if (step <= 0)
         step = t->next_step;
+    if (step > SCHEDULER_STEP_MAX)      /* sums of steps are to stay numbers */
+        return REPORT_BEYOND;
     if (step < t->run_step)
         return REPORT_LOWER;
     bool repeats = step < t->step || (step == t->step && t->run_step < step);
@@ -551,6 +553,8 @@ bool controller_play(struct controller *c, const struct record_event *e, char *w
     bool cancels = t && e->kind == RECORD_END && e->end.fate == FATE_CANCELLED && !trial_is_over(t->state);
     if (!cancels && (!t || !is_alive(t)))
         return misfit(e, e->kind == RECORD_REPORT ? "a report" : "an end", why, why_size);
+    if (e->kind == RECORD_REPORT && (e->report.step < 1 || e->report.step > SCHEDULER_STEP_MAX))
+        return misfit(e, "a step, not from 1 to 2^52,", why, why_size);
     if (e->kind == RECORD_REPORT) {
         int64_t step;
         (void)controller_report(c, e->trial, e->report.step, e->report.has_value ? &e->report.value : NULL,

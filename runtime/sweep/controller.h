@@ -83,6 +83,7 @@ enum controller_answer {
     REPORT_GO,
     REPORT_STOP,                /* it is to end now; said once */
     REPORT_LOWER,               /* refused: the step is below the highest; a warning is due */
+    REPORT_BEYOND,              /* refused: the step, or the next one, is beyond SCHEDULER_STEP_MAX */
     REPORT_SEEN,                /* a step of an earlier run, done again: go on */
     REPORT_ENDING,              /* it was told to end already, or does not run */
 };

@@ -25,7 +25,7 @@ struct track {                  /* one trial, so far */
 struct playing {
     struct curves *curves;      /* owned until they are handed out */
     const char *metric;
-    bool maximize, no_memory;
+    bool maximize, no_memory, damaged;
     struct track *tracks;       /* owned; by number */
     uint32_t count;
     uint64_t points;
@@ -83,6 +83,9 @@ static bool take_report(struct playing *p, const struct record_event *event)
 static bool on_event(const struct record_event *event, void *arg)
 {
     struct playing *p = arg;
+    p->damaged = event->kind == RECORD_REPORT && event->report.step > SCHEDULER_STEP_MAX;
+    if (p->damaged)
+        return false;
     bool ok = grow(p, event->trial);
     if (ok && event->kind == RECORD_REPORT)
         ok = take_report(p, event);
@@ -104,10 +107,12 @@ static bool play(struct playing *p, const char *dir, char *why, size_t why_size)
     record_finish(&record);
     if (ok && p->no_memory)
         snprintf(why, why_size, "%s: out of memory", dir);
+    else if (ok && p->damaged)
+        snprintf(why, why_size, "%s: the record is damaged: a step is beyond %" PRId64, dir, SCHEDULER_STEP_MAX);
     else if (ok && p->points == 0)
         snprintf(why, why_size, "%s: no report of this sweep has a \"%s\"; the file's metric is to be one "
                  "that its trials reported", dir, p->metric);
-    return ok && !p->no_memory && p->points > 0;
+    return ok && !p->no_memory && !p->damaged && p->points > 0;
 }
 
 struct curves *curves_of_sweep(const char *dir, const char *metric, bool maximize, uint32_t *cut,

@@ -97,11 +97,6 @@ static bool read_report(covey_sweep *s, struct json_object *report, int64_t *ste
         if (*step < 0)
             return refuse(out, "\"step\" is to be 0 or more");
     }
-    if (*step > SCHEDULER_STEP_MAX) {   /* sums of steps are to stay numbers */
-        snprintf(out->why, sizeof out->why, "\"step\" is to be at most %lld", (long long)SCHEDULER_STEP_MAX);
-        out->refused = true;
-        return false;
-    }
     const char *metric = s->spec->metric.name;
     if (json_object_object_get_ex(report, "", &v)) {    /* covey_trial_report() does not know its name */
         json_object_object_add(report, metric ? metric : "value", json_object_get(v));
@@ -182,6 +177,10 @@ void sweep_report(covey_sweep *s, uint32_t trial, int64_t step, const char *json
             out->refused = true;
             snprintf(out->why, sizeof out->why, "step %lld is below %lld, which was reported already",
                      (long long)step, (long long)t->run_step);
+        }
+        if (answer == REPORT_BEYOND) {
+            out->refused = true;
+            snprintf(out->why, sizeof out->why, "\"step\" is to be at most %lld", (long long)SCHEDULER_STEP_MAX);
         }
         /* Before the record: after a crash a kept checkpoint may be newer than the score that
          * it belongs to, but not older.  The trial waits for its answer, and its files are at rest. */

@@ -206,6 +206,10 @@ t 'tell it is done' status_is 0
 run "$covey" sweep tell asked --trial 0 loss=0.4
 t 'it is over' err_has 'does not run'
 run "$covey" sweep ask asked
+run "$covey" sweep tell asked --trial 1 --step 4503599627370496 loss=1
+t 'the last step there is' status_is 0
+run "$covey" sweep tell asked --trial 1 loss=1
+t 'has none behind it' err_has '"step" is to be at most 4503599627370496'
 run "$covey" sweep tell asked --trial 1 --failed
 run "$covey" sweep ask asked
 t 'nothing is left' status_is 10

@@ -275,13 +275,40 @@ static void test_clone_same_step(void **state)
     world_close(&w);
 }
 
+/* Steps end where doubles stop to hold each one: no report, with or without a step, and no
+ * record goes beyond. */
+static void test_last_step(void **state)
+{
+    (void)state;
+    struct world w;
+    const int64_t last = SCHEDULER_STEP_MAX;
+    world_open(&w, "{type: none}");
+    assert_int_equal(begin(&w), 0);
+    assert_int_equal(report(&w, 0, last + 1, 0.5), REPORT_BEYOND);
+    assert_int_equal(report(&w, 0, INT64_MAX, 0.5), REPORT_BEYOND);
+    assert_int_equal(report(&w, 0, last, 0.5), REPORT_GO);
+    uint32_t count = w.count;
+    assert_int_equal(report(&w, 0, 0, 0.25), REPORT_BEYOND);
+    assert_int_equal(w.count, count);
+    assert_int_equal(report(&w, 0, last, 0.25), REPORT_GO);
+    assert_int_equal(controller_steps(w.c), last);
+    const int64_t wrong[] = {last + 1, INT64_MAX, 0, -1};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct record_event e = {.kind = RECORD_REPORT, .seq = 9, .report = {.step = wrong[i]}};
+        assert_false(controller_play(w.c, &e, why, sizeof why));
+        assert_string_equal(why, "event 9 of the record does not fit: a step, not from 1 to 2^52, of trial 0");
+    }
+    assert_int_equal(controller_steps(w.c), last);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cancel_running),  cmocka_unit_test(test_cancel_waiting),
         cmocka_unit_test(test_cancel_paused),   cmocka_unit_test(test_clone_ahead),
         cmocka_unit_test(test_clone_behind),    cmocka_unit_test(test_clone_of_the_latest),
-        cmocka_unit_test(test_clone_same_step),
+        cmocka_unit_test(test_clone_same_step), cmocka_unit_test(test_last_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

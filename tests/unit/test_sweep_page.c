@@ -211,8 +211,12 @@ static void test_figures(void **state)
     covey_sweep *s = create();
     for (uint32_t i = 0; i < 40; i++)
         run_trial(s, ask(s), i % 10 == 0);
+    s->spec->seed = UINT64_C(18446744073709551615);
     char *text = page(s, &size), *data = data_of(text);
     json_object *json = parse(data);
+    /* A text, since JavaScript's numbers are exact to 2^53. */
+    assert_true(json_object_is_type(get(json, "seed"), json_type_string));
+    assert_string_equal(get_text(json, "seed"), "18446744073709551615");
     assert_int_equal(json_object_array_length(get(json, "trials")), 40);
     assert_int_equal(json_object_array_length(get(json, "curves")), 40);
     assert_int_equal(json_object_array_length(get(json, "runs")), 40);

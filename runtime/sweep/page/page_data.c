@@ -239,7 +239,7 @@ static void put_sweep(struct page *p)
     put_string(p, "search", searches[spec->search.kind]);
     put_string(p, "scheduler", schedulers[spec->scheduler.kind]);
     put_string(p, "limit", controller_limit_text(controller_limited(c)));
-    put_number(p, "seed", (double)spec->seed);
+    text_printf(&p->part, "\"seed\": \"%llu\",\n", (unsigned long long)spec->seed); /* JavaScript would round it */
     put_number(p, "run_cap", (double)spec->run_cap);
     put_number(p, "began_ms", (double)p->began_ms);
     put_number(p, "ended_ms", (double)p->ended_ms);
