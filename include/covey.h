@@ -388,11 +388,12 @@ typedef struct covey_command {
     const char *log;
     /* The command and its children may report: this environment variable of
      * theirs names a unix stream socket, which lives as long as the attempt.
-     * Each line written to it is a message with a question, and covey_answer()
-     * writes the answer and an end of line back to the connection it came from,
-     * so that an answer has none inside.  Questions may be answered in any order.
-     * A connection ends when a line is longer than 64 KiB or an answer finds no
-     * room because nobody reads; of more than 64, one that has nothing to say. */
+     * Each line written to it, be it empty, is a message with a question, and
+     * covey_answer() writes the answer and an end of line back to the connection it
+     * came from, so that an answer has none inside.  Questions may be answered in
+     * any order.  A connection ends when a line is longer than 64 KiB or an answer
+     * finds no room because nobody reads, which the log tells; of more than 64, one
+     * that has nothing to say. */
     const char *report_env;
     bool report_stdout;         /* lines of standard output that begin with '{' are messages, too,
                                    without a question */

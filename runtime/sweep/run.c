@@ -223,19 +223,20 @@ covey_status sweep_cancel(covey_sweep *s, uint32_t trial)
 
 static void on_message(covey *c, const covey_message *message, void *arg)
 {
-    char refusal[256];
     struct slot *slot = arg;
     covey_sweep *s = slot->s;
     struct sweep_answer out;
     sweep_report(s, slot->trial, 0, message->data, message->size, &out);
     if (out.refused) {
         sweep_say(s, "warning: a report of trial %u is refused: %s", slot->trial, out.why);
-        struct text text = TEXT_NONE;
-        text_json_string(&text, out.why);
-        snprintf(refusal, sizeof refusal, "{\"stop\":false,\"error\":%s}", text_get(&text) ? text_get(&text) : "\"\"");
-        text_fini(&text);
+        struct text refusal = TEXT_NONE;
+        text_puts(&refusal, "{\"stop\":false,\"error\":");
+        text_json_string(&refusal, out.why);
+        text_puts(&refusal, "}");
         if (message->question)
-            say_answer(c, message->ref, message->question, refusal);
+            say_answer(c, message->ref, message->question,
+                       text_get(&refusal) ? text_get(&refusal) : "{\"stop\":false,\"error\":\"\"}");
+        text_fini(&refusal);
         return;
     }
     if (message->question)

@@ -234,7 +234,7 @@ static bool open_reporter(struct command *m)
 {
     if (!*m->report_env && !(m->flags & COMMAND_REPORT_STDOUT))
         return true;
-    if (!reporter_open(&m->reporter, m->ctx))
+    if (!reporter_open(&m->reporter, m->ctx, &m->log))
         return false;
     pthread_mutex_lock(&m->ctx->c->lock);
     m->ctx->reporter = &m->reporter;
@@ -267,7 +267,7 @@ static void close_reporter(struct command *m)
 static void find_report(void *ctx, struct span line)
 {
     struct command *m = ctx;
-    if (line.data[0] == '{')
+    if (line.len > 0 && line.data[0] == '{')
         reporter_post(&m->reporter, line);
 }
 

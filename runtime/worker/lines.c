@@ -43,7 +43,7 @@ bool lines_add(struct lines *l, struct span data, lines_fn fn, void *ctx)
         bool alone = end && l->part.len == 0 && !l->skipping && piece.len <= LINE_BYTES_MAX;
         if (!alone)
             whole = keep(l, piece) && whole;
-        else if (piece.len > 0)
+        else
             fn(ctx, piece);             /* it lies here as a whole: no copy */
         if (end && !alone)
             lines_end(l, fn, ctx);

@@ -16,7 +16,7 @@ struct lines {
     bool skipping;                      /* it is too long: the rest of it is left out, too */
 };
 
-/* @line is borrowed until return, without its end, and never empty. */
+/* @line is borrowed until return, without its end; it may be empty. */
 typedef void (*lines_fn)(void *ctx, struct span line);
 
 void lines_init(struct lines *l);
@@ -24,7 +24,7 @@ void lines_fini(struct lines *l);
 /* Call @fn with each line that ends in @data.  False: one was left out, because
  * it is too long or there was no memory for it; the others are there. */
 bool lines_add(struct lines *l, struct span data, lines_fn fn, void *ctx);
-/* The stream has ended: so has its last line. */
+/* The stream has ended: so has its last line, if something of it is there. */
 void lines_end(struct lines *l, lines_fn fn, void *ctx);
 
 #endif

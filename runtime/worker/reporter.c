@@ -18,6 +18,8 @@
 #define SERIAL_BYTES 4          /* of a task, at the end of its path */
 
 static const char told_to_end[] = "{\"stop\":true}\n";
+static const char cut_off[] = "[covey: a connection for reports was closed, because nobody reads the answers on it: "
+                              "each report is answered by a line, and some 250 may wait]\n";
 
 /* Of this process, bound once: to make and remove a socket costs more than all else
  * that a small command needs. */
@@ -56,9 +58,9 @@ static void turn_away(void)
         close(fd);
 }
 
-bool reporter_open(struct reporter *r, covey_ctx *ctx)
+bool reporter_open(struct reporter *r, covey_ctx *ctx, struct command_log *log)
 {
-    *r = (struct reporter){.ctx = ctx, .listen_fd = -1};
+    *r = (struct reporter){.ctx = ctx, .log = log, .listen_fd = -1};
     for (int i = 0; i < REPORTER_PEERS_MAX; i++)
         r->peers[i].fd = -1;
     bool bound = bind_own(ctx->c);
@@ -84,8 +86,11 @@ static void drop_peer(struct reporter_peer *peer)
 static void end_peer(struct reporter *r, int i)
 {
     pthread_mutex_lock(&r->ctx->c->lock);
+    bool deaf = r->peers[i].deaf;
     drop_peer(&r->peers[i]);
     pthread_mutex_unlock(&r->ctx->c->lock);
+    if (deaf && r->log->fd >= 0)
+        command_log_add(r->log, cut_off, sizeof cut_off - 1);
 }
 
 /* One that has said least lately, is in the middle of no line and waits for no
@@ -192,12 +197,15 @@ static void post(struct reporter *r, int peer, struct span line)
 void reporter_post(struct reporter *r, struct span line) { post(r, -1, line); }
 
 /* A part of an answer would be taken for another answer: all of it, or the end. */
-static void write_answer(const struct reporter_peer *peer, struct span body)
+static void write_answer(struct reporter_peer *peer, struct span body)
 {
     struct iovec parts[2] = {{(void *)(uintptr_t)body.data, body.len}, {(void *)(uintptr_t)"\n", 1}};
     struct msghdr m = {.msg_iov = parts, .msg_iovlen = 2};
-    if (sendmsg(peer->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)body.len + 1)
-        shutdown(peer->fd, SHUT_RDWR);          /* the main thread reads its end */
+    ssize_t n = sendmsg(peer->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n == (ssize_t)body.len + 1)
+        return;
+    peer->deaf = peer->deaf || n >= 0 || errno == EAGAIN;
+    shutdown(peer->fd, SHUT_RDWR);              /* the main thread reads its end */
 }
 
 bool reporter_answer(struct reporter *r, uint64_t number, struct span body)

@@ -9,7 +9,8 @@
  * alone, another name that is gone with it, so that what a command left behind
  * cannot report for the next one.  Its peers are processes of users, so each is held
  * to bounds: a line beyond LINE_BYTES_MAX ends its connection, and so does an answer
- * that it leaves no room for because it does not read.  Where all places are taken, a
+ * that it leaves no room for because it does not read; the command's log tells that.
+ * Where all places are taken, a
  * peer that has been silent and waits for nothing gives its place to the next one.
  *
  * Threads  The main thread, which runs the command, except reporter_answer():
@@ -19,6 +20,7 @@
 #define COVEY_WORKER_REPORTER_H
 
 #include <poll.h>
+#include "worker/command_log.h"
 #include "worker/lines.h"
 #include "worker/run.h"
 
@@ -31,11 +33,13 @@ struct reporter_peer {
     uint32_t serial;                    /* so that a late answer meets nobody else */
     struct lines lines;
     uint32_t asked;                     /* questions without an answer; under the lock */
+    bool deaf;                          /* it was cut off, since it reads no answers; under the lock */
     uint64_t heard_at;                  /* the turn in which it last said something */
 };
 
 struct reporter {
     covey_ctx *ctx;
+    struct command_log *log;            /* borrowed */
     char path[REPORTER_PATH_MAX];
     int listen_fd;                      /* -1: closed */
     struct reporter_peer peers[REPORTER_PEERS_MAX];
@@ -45,8 +49,8 @@ struct reporter {
     uint64_t turns;
 };
 
-/* False: run_fail() was called. */
-bool reporter_open(struct reporter *r, covey_ctx *ctx);
+/* @log must outlive @r, and may have no file.  False: run_fail() was called. */
+bool reporter_open(struct reporter *r, covey_ctx *ctx, struct command_log *log);
 void reporter_close(struct reporter *r);
 /* The descriptors to wait for: @fds has room for REPORTER_PEERS_MAX + 1; how many were
  * set.  reporter_turn() takes them back after the poll. */

@@ -251,13 +251,13 @@ static void check_peer(covey *c, const char *what, unsigned messages, const char
 
 static void check_parts(covey *c)
 {
-    static const char want[] = "half|second|\0\x01\xff\xfe{\0|without an end|";
+    static const char want[] = "half|||second|\0\x01\xff\xfe{\0|without an end|";
     char all[256];
     covey_ref ref = submit_peer(c, "parts");
     unsigned count = converse(c, ref, all, sizeof all);
-    check_i64(c, ref, 0, "half lines, and bytes that are no text");
-    if (!check(count == 4 && memcmp(all, want, sizeof want) == 0, "arrive as they were written"))
-        check_note("%u of 4 came, the first is %.20s", count, all);
+    check_i64(c, ref, 0, "half lines, empty ones, and bytes that are no text");
+    if (!check(count == 6 && memcmp(all, want, sizeof want) == 0, "arrive as they were written"))
+        check_note("%u of 6 came, the first is %.20s", count, all);
     covey_release(c, ref);
 }
 

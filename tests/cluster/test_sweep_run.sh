@@ -279,6 +279,35 @@ for i in range(400):
     peers[-1].connect(os.environ["COVEY_REPORT"])
     peers[-1].sendall(b'{"loss": 1}\n')
 PEERS
+cat >mute.py <<'MUTE'
+import os, socket
+
+def connect():
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(30)
+    s.connect(os.environ["COVEY_REPORT"])
+    return s
+
+s = connect()
+answers = s.makefile("r")
+for line in b"\n", b"  \n", b"\t\r\n", b'{"loss": 1}\n':
+    s.sendall(line)
+    print("answer:", answers.readline(), end="", flush=True)
+s = connect()
+try:
+    for i in range(10000):
+        s.sendall(b'{"loss": 2}\n')
+except OSError as error:
+    print(type(error).__name__)
+MUTE
+sweep mute '[python3, mute.py]' 'storm: 0'
+run "$covey" sweep run mute.yaml --dir mute --count 1
+answered() { grep -c "^answer: {\"stop\":false${1-}}\$" mute/trials/0000/log; }
+t 'blank lines are answered as others that are no report' \
+    eval '[ "$(answered ",\"error\":\"a report is a JSON object.*\"")" -eq 3 ] && [ "$(answered)" -eq 1 ]'
+t 'who never reads an answer is cut off' grep -qE '^(BrokenPipe|ConnectionReset)Error$' mute/trials/0000/log
+t 'what came before counts' eval '[ "$(run_steps mute)" -gt 200 ] && shown mute complete 1'
+t 'and its log says why' grep -q '^\[covey: a connection for reports was closed, because nobody reads' mute/trials/0000/log
 sweep peers '[python3, peers.py]' 'trial_time: 8s'
 run "$covey" sweep run peers.yaml --dir peers --count 1
 t 'more connections than there are places, all of them held' eval '[ "$(wc -l <peers/results.jsonl)" -ge 300 ]'
