@@ -10,11 +10,10 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <math.h>
-#include <sqlite3.h>
 #include <sys/stat.h>
 
 #include "covey/sweep.h"
-#include "failing_malloc.h"
+#include "failing_sqlite.h"
 #include "sweep/controller.h"
 #include "sweep/scheduler/plan.h"
 #include "temp_dir.h"
@@ -289,23 +288,11 @@ static void test_sweep(void **state)
         whole_sweep(n, 1 + n % 3);
 }
 
-/* ---- SQLite's memory ---------------------------------------------------------------------- */
-
-static sqlite3_mem_methods sqlite_memory;
-
-static void *sqlite_malloc(int size) { return malloc_fails_now() ? NULL : sqlite_memory.xMalloc(size); }
-static void *sqlite_realloc(void *p, int size) { return malloc_fails_now() ? NULL : sqlite_memory.xRealloc(p, size); }
-
 static int setup(void **state)
 {
     (void)state;
     temp_dir_make(&dir);
-    if (sqlite3_config(SQLITE_CONFIG_GETMALLOC, &sqlite_memory) != SQLITE_OK)
-        return 1;
-    sqlite3_mem_methods ours = sqlite_memory;
-    ours.xMalloc = sqlite_malloc;
-    ours.xRealloc = sqlite_realloc;
-    return sqlite3_config(SQLITE_CONFIG_MALLOC, &ours) != SQLITE_OK || sqlite3_initialize() != SQLITE_OK;
+    return failing_sqlite_init();
 }
 
 static int teardown(void **state)

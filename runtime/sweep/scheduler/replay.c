@@ -180,6 +180,7 @@ static void open_line(struct text *t, const struct replay *r)
     replay_print_scheduler(&name, &r->result.opts);
     text_puts(t, "{\"scheduler\": ");
     text_json_string(t, text_get(&name) ? text_get(&name) : "");
+    t->failed = t->failed || name.failed;
     text_fini(&name);
 }
 

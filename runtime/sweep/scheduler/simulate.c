@@ -327,9 +327,9 @@ void simulate_print(struct text *t, const struct simulate_result *r, bool maximi
                     sign * r->full_best_loss);
     }
     text_printf(t, "steps      %" PRId64, r->steps);
-    if (r->full_steps > 0)
-        text_printf(t, " of %" PRId64 ", %.1f %% saved", r->full_steps,
-                    100 * (1 - (double)r->steps / (double)r->full_steps));
+    double saved = r->full_steps > 0 ? 100 * (1 - (double)r->steps / (double)r->full_steps) : 0;
+    if (r->full_steps > 0)      /* clones do steps again */
+        text_printf(t, " of %" PRId64 ", %.1f %% %s", r->full_steps, fabs(saved), saved < 0 ? "more" : "saved");
     text_printf(t, "\ntime       %.6g s\n", r->time_s);
     print_rungs(t, r, sign);
 }
