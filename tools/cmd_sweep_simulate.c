@@ -7,6 +7,7 @@
 #include "cmd_sweep.h"
 #include "sweep/scheduler/replay.h"
 #include "sweep/spec/spec.h"
+#include "sweep_screen.h"
 
 #define PARALLEL 8              /* where neither the command line nor the file says */
 #define SCHEDULERS_MAX 32
@@ -94,14 +95,14 @@ static bool play(struct simulation *m, const struct scheduler_opts *opts,
                  void (*print)(struct text *t, const struct replay *r))
 {
     struct replay replay;
+    if (!replay_run(&replay, opts, &m->spec->space, m->curves, m->spec->metric.maximize, m->slots, m->why,
+                    sizeof m->why))
+        return false;
     if (opts->kind == SCHEDULER_PBT && !m->warned)
         fprintf(stderr, "warning: pbt is approximated on recorded curves: a trial that copies another goes on along "
                 "that one's curve, since nobody recorded what its moved parameters would have done; this shows what "
                 "copying gives, not what moving does\n");
     m->warned = m->warned || opts->kind == SCHEDULER_PBT;
-    if (!replay_run(&replay, opts, &m->spec->space, m->curves, m->spec->metric.maximize, m->slots, m->why,
-                    sizeof m->why))
-        return false;
     print(&m->text, &replay);
     replay_fini(&replay);
     return true;
@@ -166,11 +167,16 @@ int sweep_cmd_simulate(const struct cli *cli, const struct sweep_cmd *cmd)
                         "directory of a sweep", "simulate: --curves FILE says on which curves");
     struct simulation m = {.cli = cli, .cmd = cmd};
     bool ok = simulate(&m);
-    const char *text = text_get(&m.text);
+    /* Names of trials are a stranger's: a terminal is not to obey them. */
+    struct text plain = TEXT_NONE;
+    screen_plain(text_get(&m.text) ? text_get(&m.text) : "", &plain);
+    plain.failed = plain.failed || m.text.failed;
+    const char *text = text_get(&plain);
     if (ok && text)
         printf("%s", text);
     int exit = !ok ? cli_fail(cli, STATUS_USAGE, NULL, "%s", m.why)
                : text ? STATUS_OK : cli_fail(cli, STATUS_WORK, NULL, "out of memory");
+    text_fini(&plain);
     text_fini(&m.text);
     curves_free(&m.curves);
     spec_free(&m.spec);

@@ -70,6 +70,10 @@ t 'others are as they were recorded' eval '! grep "none" "$out" | grep -q "\"clo
 run "$covey" sweep simulate asha.yaml --curves four.csv
 t 'nor is a word lost on it' err_empty
 
+printf 'trial,step,value\n\033[31mred,1,1\n' >red.csv
+run "$covey" sweep simulate asha.yaml --curves red.csv
+t 'a terminal does not obey the name of a trial' out_has 'trial ?[31mred at step 1'
+
 # What is wrong is told
 both_err() { err_has "$1" && err_has "$2"; }
 run "$covey" sweep simulate asha.yaml

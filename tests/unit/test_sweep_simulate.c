@@ -18,7 +18,7 @@ static struct curves *read_curves(const char *csv, bool maximize)
 static void test_curves(void **state)
 {
     (void)state;
-    struct curves *c = read_curves("step, value,note,trial,seconds\r\n"
+    struct curves *c = read_curves("\xef\xbb\xbfstep, value,note,trial,seconds\r\n"
                                    "1,0.5,x,b7,2.5\r\n"
                                    "\n"
                                    "10,nan,,\"a\",\n"
@@ -66,13 +66,16 @@ static void test_curves_refused(void **state)
         {"", "f.csv:0: no curves: the file is empty"},
         {"trial,step,value\n\n", "f.csv:2: no curves: nothing stands below the first line"},
         {"trial,value\n", "f.csv:1: the first line must name"},
+        {"trial;step;value\na;1;1\n", "with commas between them, and begins with \"trial;step;value\""},
+        {"\033[2J\xff\xc2\x9b" "a\x7f\n", "begins with \"?[2J???a?\""},
         {"trial,step,value\na,1\n", "f.csv:2: too few columns"},
         {"trial,step,value\na,0,1\n", "f.csv:2: step is no whole number from 1 \"0\""},
         {"trial,step,value\na,1.5,1\n", "\"1.5\""},
         {"trial,step,value\na,x,1\n", "\"x\""},
         {"trial,step,value\na,1,good\n", "f.csv:2: value is no number \"good\""},
         {"trial,step,value\na,2,1\nb,1,1\na,2,1\n", "f.csv:4: steps of a trial must rise"},
-        {"trial,step,value,seconds\na,1,1,-1\n", "seconds is no number from 0 \"-1\""},
+        {"trial,step,value,seconds\na,1,1,-1\n", "seconds is no number from 0 to 1e12 \"-1\""},
+        {"trial,step,value,seconds\na,1,1,1e308\n", "\"1e308\""},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         assert_null(read_curves(wrong[i].csv, false));

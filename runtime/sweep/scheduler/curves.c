@@ -17,6 +17,8 @@
 #define FIELDS_MAX 64
 #define TABLE_MIN 256u
 #define NUMBER_BYTES_MAX 64
+#define QUOTED_MAX 40           /* bytes of a field in a message */
+#define SECONDS_MAX 1e12         /* so that sums of them are numbers */
 
 struct curve {
     char *name;                 /* owned */
@@ -46,11 +48,28 @@ struct reader {
     size_t why_size;
 };
 
+/* The beginning of @f, with question marks for what a terminal would obey or cannot show. */
+static void quote(char out[QUOTED_MAX + 1], struct field f)
+{
+    size_t len = f.len < QUOTED_MAX ? f.len : QUOTED_MAX, n;
+    memcpy(out, f.at ? f.at : "", len);
+    out[len] = '\0';
+    for (char *c = out; *c || c < out + len; c += n) {
+        uint32_t code = 0;
+        n = text_utf8(c, &code);
+        if (n > 0 && code >= ' ' && (code < 0x7f || code >= 0xa0))
+            continue;
+        *c = '?';
+        n = 1;
+    }
+}
+
 static bool complain(struct reader *r, const char *what, struct field f)
 {
-    int len = f.len < 40 ? (int)f.len : 40;
-    snprintf(r->why, r->why_size, "%s:%lu: %s%s%.*s%s", r->path, r->line, what,
-             f.at ? " \"" : "", len, f.at ? f.at : "", f.at ? "\"" : "");
+    char quoted[QUOTED_MAX + 1];
+    quote(quoted, f);
+    snprintf(r->why, r->why_size, "%s:%lu: %s%s%s%s", r->path, r->line, what, f.at ? " \"" : "", quoted,
+             f.at ? "\"" : "");
     return false;
 }
 
@@ -181,7 +200,7 @@ static bool is_field(struct field f, const char *name)
     return f.len == strlen(name) && memcmp(f.at, name, f.len) == 0;
 }
 
-static bool read_header(struct reader *r, const struct field *fields, int count)
+static bool read_header(struct reader *r, struct field line, const struct field *fields, int count)
 {
     r->trial = r->step = r->value = r->seconds = -1;
     for (int i = 0; i < count; i++) {
@@ -196,8 +215,7 @@ static bool read_header(struct reader *r, const struct field *fields, int count)
     }
     if (r->trial < 0 || r->step < 0 || r->value < 0)
         return complain(r, "the first line must name the columns trial, step and value (and "
-                        "may name seconds)",
-                        (struct field){0});
+                        "may name seconds), with commas between them, and begins with", line);
     return true;
 }
 
@@ -213,9 +231,8 @@ static bool read_point(struct reader *r, const struct field *fields, int count)
     else if (!read_number(fields[r->value], &value))
         return complain(r, "value is no number", fields[r->value]);
     bool timed = r->seconds >= 0 && count > r->seconds && fields[r->seconds].len > 0;
-    if (timed && (!read_number(fields[r->seconds], &seconds) || !(seconds >= 0) ||
-                  !isfinite(seconds)))
-        return complain(r, "seconds is no number from 0", fields[r->seconds]);
+    if (timed && (!read_number(fields[r->seconds], &seconds) || !(seconds >= 0 && seconds <= SECONDS_MAX)))
+        return complain(r, "seconds is no number from 0 to 1e12", fields[r->seconds]);
     if (r->c->count >= CURVES_TRIALS_MAX)
         return complain(r, "too many trials", (struct field){0});
     struct curve *curve = curve_named(r->c, fields[r->trial]);
@@ -231,7 +248,8 @@ static bool read_point(struct reader *r, const struct field *fields, int count)
 static bool read_lines(struct reader *r, const char *bytes, size_t size)
 {
     bool header = false;
-    for (size_t at = 0; at < size;) {
+    size_t mark = size >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;   /* as spreadsheets write it */
+    for (size_t at = mark; at < size;) {
         const char *newline = memchr(bytes + at, '\n', size - at);
         size_t len = newline ? (size_t)(newline - bytes) - at : size - at;
         struct field line = {bytes + at, len}, fields[FIELDS_MAX];
@@ -240,7 +258,7 @@ static bool read_lines(struct reader *r, const char *bytes, size_t size)
         if (trim(line).len == 0)
             continue;
         int count = split(line, fields);
-        if (!(header ? read_point(r, fields, count) : read_header(r, fields, count)))
+        if (!(header ? read_point(r, fields, count) : read_header(r, line, fields, count)))
             return false;
         header = true;
     }

@@ -7,7 +7,7 @@
  *
  * The first line names the columns, in any order; others are passed over.
  * `trial` is any text, and trials are numbered as they first come; `seconds` is
- * optional, 1 by default, and is since the trial's line before.  A value that is
+ * optional, 1 by default, at most 1e12, and is since the trial's line before.  A value that is
  * no number ("nan", nothing) is a report that counts as the worst.
  */
 #ifndef COVEY_SWEEP_CURVES_H

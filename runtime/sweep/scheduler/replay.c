@@ -90,7 +90,7 @@ void replay_print_scheduler(struct text *t, const struct scheduler_opts *o)
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         if (options[i].shown)
             text_printf(t, " %s=%" PRId64, options[i].name, options[i].value);
-    if (halves)
+    if (halves && o->eta > 0)
         text_printf(t, " eta=%g", o->eta);
 }
 
