@@ -208,6 +208,8 @@ static int tell(const struct cli *cli, const struct sweep_cmd *cmd)
         return cli_fail(cli, STATUS_USAGE, NULL, "tell: --trial N says which trial is meant");
     if (cmd->word_count == 0 && !cmd->done && !cmd->failed)
         return cli_fail(cli, STATUS_USAGE, NULL, "tell: metrics such as loss=0.3, or --done or --failed, are missing");
+    if (cmd->done && cmd->failed)
+        return cli_fail(cli, STATUS_USAGE, NULL, "tell: --done and --failed: which of them?");
     if (!report_of_words(&report, cmd->words, cmd->word_count))
         return cli_fail(cli, STATUS_USAGE, NULL, "tell: metrics are given as NAME=VALUE, such as loss=0.3");
     covey_status status = open_for_telling(&s, cmd->word);
@@ -342,7 +344,7 @@ static int check_options(const struct cli *cli, const struct action *action, con
 static int check_numbers(const struct cli *cli, const struct sweep_cmd *cmd, const struct arg_option *options)
 {
     const struct { const char *name; uint64_t value, least, most; } numbers[] = {
-        {"parallel", cmd->parallel, 1, UINT32_MAX}, {"count", cmd->count, 1, UINT64_MAX},
+        {"parallel", cmd->parallel, 1, UINT32_MAX}, {"count", cmd->count, 1, INT64_MAX},
         {"trial", cmd->trial, 0, UINT32_MAX},       {"step", cmd->step, 0, INT64_MAX},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
@@ -393,7 +395,7 @@ static int parse_and_run(struct cli *cli, int argc, char **argv)
     status = check_options(cli, action, options);
     if (status != CLI_GO)
         return status;
-    if (words < 2 || (words > 2 && !action->more_words))
+    if (words < 2 || !argv[2][0] || (words > 2 && !action->more_words))
         return cli_fail(cli, STATUS_USAGE, "See: covey sweep --help", "usage: covey sweep %s %s", action->name, action->of);
     cmd.word = argv[2];
     cmd.words = argv + 3;

@@ -105,6 +105,12 @@ run "$covey" sweep simulate asha.yaml --curves four.csv --count 3
 t 'several of its own' not_taken 'takes no --count' '--parallel, --curves, --scheduler, --json'
 run "$covey" sweep init --json train.sh
 t 'init, before the program' not_taken 'init takes no --json' '--output'
+run "$covey" sweep run asha.yaml --count 18446744073709551615
+t 'what the file cannot say' not_taken '--count must be at most 9223372036854775807'
+run "$covey" sweep tell nowhere --trial 0 --done --failed
+t 'either or' not_taken 'tell: --done and --failed'
+run "$covey" sweep show ''
+t 'nothing is no directory' not_taken 'usage: covey sweep show DIR'
 run "$covey" sweep show nowhere -q
 t 'those of every command are taken' err_has 'no sweep in nowhere'
 run "$covey" sweep simulate asha.yaml --curves four.csv --parallel 18446744073709551615
