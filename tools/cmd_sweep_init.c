@@ -13,6 +13,7 @@
 #include "sweep/spec/draft.h"
 #include "sweep/spec/help_run.h"
 #include "sweep/sweep.h"
+#include "sweep_screen.h"
 
 #define FILE_DEFAULT "sweep.yaml"
 #define TAIL_LINES 8
@@ -161,11 +162,16 @@ static void print_tail(const struct init *m)
         fprintf(stderr, "  (it printed nothing)\n");
     else
         fputs("  | ", stderr);
-    for (size_t i = from; i < len; i++)
-        if (text[i] == '\n')
+    for (size_t i = from, n; i < len; i += n > 0 ? n : 1) {
+        uint32_t code = 0;
+        n = text_utf8(text + i, &code);
+        if (code == '\n')
             fputs("\n  | ", stderr);
-        else if (!iscntrl((unsigned char)text[i]))
-            fputc(text[i], stderr);
+        else if (screen_can_show(code))
+            fwrite(text + i, 1, n, stderr);
+        else if (n == 0)
+            fputc('?', stderr);
+    }
     if (len > 0)
         fputc('\n', stderr);
 }

@@ -198,6 +198,10 @@ chmod +x broken.sh
 run "$covey" sweep init -o x.yaml broken.sh
 t 'its last lines and what to do' eval 'err_has "  | no module named torch" && err_has "by hand"'
 t 'it has failed' status_is 1
+printf '#!/bin/sh\nprintf "\\033[2Jred \\377\\302\\233 end\\n"\n' >binary.sh
+chmod +x binary.sh
+run "$covey" sweep init -o x.yaml binary.sh
+t 'what a terminal would obey is not among them' grep -qx '  | \[2Jred ? end' "$err"
 printf '#!/bin/sh\nyes\n' >endless.sh
 chmod +x endless.sh
 run "$covey" sweep init -o x.yaml endless.sh

@@ -68,6 +68,7 @@ static const struct {
     {"  --verbose          say more", "verbose", false, false, "", HELP_UNKNOWN, "", ""},
     {"  --n N (default: None)", "n", true, false, "", HELP_UNKNOWN, "", ""},
     {"  -n N  one letter (default: 3)", "", true, false, "", HELP_UNKNOWN, "", ""},
+    {"  --gr\xc3\xb6\xc3\x9f" "e X  no name of a file (default: 3)", "", true, false, "", HELP_UNKNOWN, "", ""},
     {"  --lr LR   (default: 1) (type: float)", "lr", true, false, "", HELP_FLOAT, "1", ""},
     /* click, typer */
     {"  -l, --lr FLOAT   Rate.  [default: 0.01]", "lr", true, false, "", HELP_FLOAT, "0.01", ""},

@@ -265,6 +265,8 @@ static const char *take_name(struct help_option *o, const char *p, bool slashed)
     size_t len = 0;
     while (is_letter(p[0]) && is_name_char(p[len]))
         len++;
+    if ((unsigned char)p[len] >= 0x80)          /* "größe": no file can name it, and "gr" is another */
+        return p + strcspn(p, " =,/|[:");
     while (len > 0 && p[len - 1] == '.')
         len--;
     if (!o->name[0] && len > (is_long ? 0 : 1) && copy(o->name, sizeof o->name, p, len) && *no)
