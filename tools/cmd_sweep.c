@@ -100,7 +100,7 @@ static int preview(const struct cli *cli, const struct sweep_cmd *cmd)
     if (!spec)
         return cli_fail(cli, STATUS_USAGE, NULL, "%s", why);
     uint64_t trials = cmd->count ? cmd->count : spec->run_cap, size = space_size(&spec->space);
-    if (spec->search.kind == SEARCH_GRID && (trials == 0 || trials > size))
+    if (size != UINT64_MAX && (trials == 0 || trials > size))   /* no search tries a point again */
         trials = size;
     uint32_t slots = cmd->parallel ? (uint32_t)cmd->parallel : spec->parallel ? spec->parallel : 8;
     sweep_preview_metric(spec);

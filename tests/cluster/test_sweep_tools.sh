@@ -94,6 +94,16 @@ sed '/^metric/d; s/scheduler: {.*}, //' asha.yaml >blind.yaml
 run "$covey" sweep simulate blind.yaml --curves four.csv
 t 'no metric' err_has 'add `metric:'
 
+# ---- preview ----
+
+for method in random grid bayes; do
+    sed "s/random/$method/; s/lr: {.*}}/lr: {values: [1, 2]}, n: {min: 1, max: 3}}\nrun_cap: 10/" asha.yaml >small.yaml
+    run "$covey" sweep preview small.yaml
+    t "preview: a small space ends before run_cap: $method" out_has 'trials     6'
+    run "$covey" sweep preview small.yaml --count 4
+    t "or after it: $method" out_has 'trials     4'
+done
+
 # ---- options of another action ----
 
 not_taken() { status_is 2 && err_has "$1" && err_has "${2-covey sweep}"; }
