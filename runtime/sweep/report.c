@@ -34,6 +34,7 @@ static struct json_object *parse(const char *json, size_t size, struct sweep_ans
         refuse(out, "the sweep is out of memory");
         return NULL;
     }
+    json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);        /* results.jsonl is to be JSON */
     struct json_object *report = json_tokener_parse_ex(tokener, size > 0 ? json : " ", size > 0 ? (int)size : 1);
     enum json_tokener_error error = json_tokener_get_error(tokener);
     size_t end = json_tokener_get_parse_end(tokener);

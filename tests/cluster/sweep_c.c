@@ -474,6 +474,7 @@ static void check_ask_and_tell(void)
     check(info.best == 0.25 && info.best_step == 5, "and no best one");
     check_refused(covey_sweep_tell(s, 0, 4, "{\"loss\": 1}", &stop), COVEY_EINVAL, "step 4 is below 6", "a lower step");
     check_refused(covey_sweep_tell(s, 0, 0, "loss = 1", &stop), COVEY_EINVAL, "trial 0 is refused", "no JSON");
+    check_refused(covey_sweep_tell(s, 0, 0, "{\"a\": \"\xff\"}", &stop), COVEY_EINVAL, "utf-8", "no UTF-8");
     check_refused(covey_sweep_tell(s, 0, 0, "7", &stop), COVEY_EINVAL, "a JSON object", "no object");
     check_refused(covey_sweep_tell(s, 0, 0, "{\"loss\": ", &stop), COVEY_EINVAL, "a JSON object", "half of one");
     check_refused(covey_sweep_tell(s, 0, 0, "{} {}", &stop), COVEY_EINVAL, "a JSON object", "two");
