@@ -275,7 +275,7 @@ static const struct action {
     {"create", "FILE.yaml", create, false, "dir parallel count seed set"},
     {"ask", "DIR", ask, false, ""},
     {"tell", "DIR", tell, true, "trial step done failed"},
-    {"simulate", "FILE.yaml --curves FILE", sweep_cmd_simulate, false, "curves parallel scheduler json"},
+    {"simulate", "FILE.yaml --curves FILE", sweep_cmd_simulate, false, "curves parallel scheduler set json"},
     {"init", "[-o FILE] [--] PROGRAM [ARGS]", sweep_cmd_init, true, "output"},
 };
 #define ACTIONS (sizeof actions / sizeof *actions)
