@@ -38,8 +38,8 @@ WORKER := args command command_log lines reporter results run serve stop threads
 NODE := daemon entrance family head_link keeper keeper_main log_map log_task logs machine node_main \
     output packages pager starter zygotes
 HEAD := head record
-SWEEP := ask checkpoints controller curves_sweep helpers launch recover report run saving \
-    settings sweep tree trial
+SWEEP := answers ask checkpoints controller copies curves_sweep helpers launch recover report \
+    run saving settings sweep tree trial
 SWEEP_SPACE := cdf rng sample space text value
 SWEEP_SEARCH := grid lane parzen points search sobol tpe
 SWEEP_SCHEDULER := asha asha_promotion bands curves hyperband median pbt plan replay rung \
@@ -72,8 +72,8 @@ TOOL_SRC := $(addprefix tools/,args.c argv.c bench.c bench_life.c bench_object.c
     bench_sweep.c bench_task.c bench_zmq.c cli.c cluster.c cmd.c cmd_bench.c cmd_daemon.c \
     cmd_doctor.c cmd_list.c cmd_logs.c cmd_private.c cmd_report.c cmd_run.c cmd_start.c \
     cmd_status.c cmd_stop.c cmd_sweep.c cmd_sweep_attach.c cmd_sweep_init.c cmd_sweep_preview.c \
-    cmd_sweep_run.c cmd_sweep_show.c cmd_sweep_simulate.c launch.c listing.c query.c sweep_detach.c \
-    sweep_keys.c sweep_live.c sweep_screen.c sweep_term.c sweep_view.c)
+    cmd_sweep_run.c cmd_sweep_show.c cmd_sweep_simulate.c launch.c listing.c query.c \
+    sweep_detach.c sweep_keys.c sweep_live.c sweep_screen.c sweep_term.c sweep_view.c)
 
 EXAMPLES := command fashion_grid fashion_mnist/train hello nested own_loop pi progress retries \
     sweep word_count

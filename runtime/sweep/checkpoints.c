@@ -7,19 +7,11 @@
 #include "sweep/sweep.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-
-#include "sweep/tree.h"
 
 static void forget(covey_sweep *s, uint32_t trial)
 {
-    char path[PATH_MAX];
-    const char *dir = sweep_trial_dir(s, trial);
-    if ((size_t)snprintf(path, sizeof path, "%s/checkpoint", dir) < sizeof path)
-        tree_remove(path);
-    if ((size_t)snprintf(path, sizeof path, "%s/snapshot", dir) < sizeof path)
-        tree_remove(path);
+    (void)copies_add(s->copies, COPY_REMOVE, trial, 0);     /* without memory it stays */
 }
 
 static bool has_value(const struct trial *t) { return isfinite(t->best) && t->state != TRIAL_FAILED; }

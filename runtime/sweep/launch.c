@@ -5,6 +5,7 @@
  *                   log             what it prints
  *                   checkpoint/     its own, kept from run to run
  *                   snapshot/       of the checkpoint, for those who clone it
+ *   DIR/copies                      what of these is to be copied (copies.h)
  */
 #include "sweep/sweep.h"
 
@@ -20,9 +21,9 @@
 
 #include "base/file.h"
 #include "sweep/spec/command.h"
-#include "sweep/tree.h"
 
 #define ENV_MAX 32
+#define PARALLEL_MAX 65536u
 
 /* ---- files ----------------------------------------------------------------------- */
 
@@ -62,24 +63,18 @@ bool launch_make_dir(const char *path)
     return false;
 }
 
-static bool take_clone(covey_sweep *s, uint32_t trial, uint32_t from, const char *checkpoint)
+static bool fail_clone(covey_sweep *s, uint32_t trial, uint32_t from, int error)
 {
-    char snapshot[PATH_MAX];
-    snprintf(snapshot, sizeof snapshot, "%s/snapshot", sweep_trial_dir(s, from));
-    if (access(snapshot, F_OK) != 0)
-        snprintf(snapshot, sizeof snapshot, "%s/checkpoint", sweep_trial_dir(s, from));
-    if (!tree_copy(snapshot, checkpoint)) {
-        sweep_fail(COVEY_ESYSTEM, "cannot copy %s to %s: %s", snapshot, checkpoint, strerror(errno));
-        return false;
-    }
-    if (is_empty(checkpoint))
-        sweep_say(s, "warning: trial %u takes over trial %u, which has saved no checkpoint: it begins anew, and what "
-                  "it reports counts from step %lld on", trial, from,
-                  (long long)controller_trial(s->controller, trial)->step + 1);
-    return true;
+    char source[PATH_MAX];
+    snprintf(source, sizeof source, "%s", sweep_trial_dir(s, from));
+    sweep_fail(COVEY_ESYSTEM, "cannot copy %s/snapshot to %s/checkpoint: %s", source, sweep_trial_dir(s, trial),
+               strerror(error));
+    return false;
 }
 
-bool launch_prepare(covey_sweep *s, const struct controller_order *order)
+static bool clones(const struct trial *t) { return t->clone_of != SCHEDULER_NO_TRIAL && t->runs > 1; }
+
+bool launch_prepare(covey_sweep *s, const struct controller_order *order, uint64_t *wait)
 {
     char path[PATH_MAX], checkpoint[PATH_MAX];
     const struct trial *t = controller_trial(s->controller, order->trial);
@@ -97,21 +92,48 @@ bool launch_prepare(covey_sweep *s, const struct controller_order *order)
         if (!write_file(path, params))
             return false;
     }
-    if (t->clone_of != SCHEDULER_NO_TRIAL && t->runs > 1)
-        return take_clone(s, t->number, t->clone_of, checkpoint);
-    if (t->runs > 1 && is_empty(checkpoint))
-        controller_fresh(s->controller, t->number);
+    if (clones(t) && !copies_add(s->copies, COPY_CLONE, t->number, t->clone_of))
+        return fail_clone(s, t->number, t->clone_of, errno);
+    *wait = copies_last(s->copies, t->number);
     return true;
 }
 
-void launch_snapshot(covey_sweep *s, uint32_t trial)
+void launch_ready(covey_sweep *s, uint32_t trial)
 {
-    char from[PATH_MAX], to[PATH_MAX];
-    const char *dir = sweep_trial_dir(s, trial);
-    snprintf(from, sizeof from, "%s/checkpoint", dir);
-    snprintf(to, sizeof to, "%s/snapshot", dir);
-    if (!tree_copy(from, to))
-        sweep_say(s, "warning: trial %u: no snapshot of its checkpoint: %s", trial, strerror(errno));
+    char checkpoint[PATH_MAX];
+    const struct trial *t = controller_trial(s->controller, trial);
+    snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint", sweep_trial_dir(s, trial));
+    if (t->runs < 2 || !is_empty(checkpoint))
+        return;
+    if (clones(t))
+        sweep_say(s, "warning: trial %u takes over trial %u, which has saved no checkpoint: it begins anew, and what "
+                  "it reports counts from step %lld on", trial, t->clone_of, (long long)t->step + 1);
+    else
+        controller_fresh(s->controller, trial);
+}
+
+static void warn_snapshot(covey_sweep *s, uint32_t trial, int error)
+{
+    sweep_say(s, "warning: trial %u: no snapshot of its checkpoint: %s", trial, strerror(error));
+}
+
+bool launch_copied(covey_sweep *s, const struct copy *copy)
+{
+    if (copy->error == 0 || copy->error == ECANCELED)
+        return true;
+    const struct trial *t = controller_trial(s->controller, copy->trial);
+    if (copy->kind == COPY_SNAPSHOT)
+        warn_snapshot(s, copy->trial, copy->error);
+    return copy->kind != COPY_CLONE || !t || trial_is_over(t->state) ||
+           fail_clone(s, copy->trial, copy->from, copy->error);
+}
+
+uint64_t launch_snapshot(covey_sweep *s, uint32_t trial)
+{
+    uint64_t number = copies_add(s->copies, COPY_SNAPSHOT, trial, 0);
+    if (!number)
+        warn_snapshot(s, trial, errno);
+    return number;
 }
 
 /* A program prints what it likes; what a terminal would take for orders is shown as "?". */
@@ -249,6 +271,23 @@ bool launch_has_cwd(const covey_sweep *s)
 }
 
 double launch_cpus(const covey_sweep *s) { return isnan(s->spec->cpus) ? 1 : s->spec->cpus; }
+
+/* How many of @each fit into @total; without any need of it, no bound. */
+static double fit(double total, double each) { return each > 0 ? floor(total / each + 1e-9) : PARALLEL_MAX; }
+
+uint32_t launch_parallel(const covey_sweep *s, covey *c, double gpus)
+{
+    double cpus = launch_cpus(s), room = fit(covey_cpus(c), cpus), devices = fit(covey_gpus(c), gpus);
+    if (s->spec->parallel)
+        return s->spec->parallel < PARALLEL_MAX ? s->spec->parallel : PARALLEL_MAX;
+    /* Part of a device is part of one device. */
+    if (gpus > 0 && gpus < 1)
+        devices = covey_gpus(c) * fit(1, gpus);
+    if (!(cpus > 0) && !(gpus > 0))
+        room = covey_cpus(c);
+    room = fmin(room, devices);
+    return room < 1 ? 1 : room > PARALLEL_MAX ? PARALLEL_MAX : (uint32_t)room;
+}
 
 covey_ref launch_submit(covey_sweep *s, covey *c, uint32_t trial, double gpus, covey_opts *opts)
 {

@@ -183,10 +183,10 @@ void sweep_report(covey_sweep *s, uint32_t trial, int64_t step, const char *json
             out->refused = true;
             snprintf(out->why, sizeof out->why, "\"step\" is to be at most %lld", (long long)SCHEDULER_STEP_MAX);
         }
-        /* Before the record: after a crash a kept checkpoint may be newer than the score that
-         * it belongs to, but not older.  The trial waits for its answer, and its files are at rest. */
+        /* Noted before the record has the report: after a crash a kept checkpoint may be newer than
+         * the score that it belongs to, but not older.  The trial waits, and its files are at rest. */
         if (counts_as > 0 && scheduler_score_step(controller_scheduler(s->controller), trial) == counts_as)
-            launch_snapshot(s, trial);
+            out->copy = launch_snapshot(s, trial);
         if (counts_as > 0)
             record_report(s, trial, counts_as, has_value ? &value : NULL, report, out);
     }

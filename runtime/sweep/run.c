@@ -11,6 +11,7 @@
  */
 #include "sweep/page/page.h"
 #include "base/clock.h"
+#include "sweep/answers.h"
 #include "sweep/spec/command.h"
 
 #include <errno.h>
@@ -22,7 +23,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PARALLEL_MAX 65536u
 #define TICK_MS 100
 #define LEAVE_NEVER INT64_MAX
 #define TAIL_MAX 1200           /* bytes of a failed trial's log that are shown */
@@ -31,22 +31,22 @@
 struct slot {
     covey_sweep *s;
     covey *c;
-    covey_ref ref;              /* zero: free */
+    covey_ref ref;              /* zero: nothing is submitted */
+    uint64_t copy;              /* of its checkpoint, for which it waits; 0, and no ref: free */
+    uint64_t asked_copy;        /* for which its answers wait */
     uint32_t trial;
     int64_t leave_at;           /* SIGTERM is sent then; LEAVE_NEVER: not wanted, or sent */
     int64_t out_of_time_at;     /* of the file's trial_time; LEAVE_NEVER: none */
     bool cancelled;
 };
 
-/* An answer that waits until its report is on disk. */
-struct answer { uint64_t seq, question; covey_ref ref; bool stop; };
-
 struct run {
     struct slot *slots;
     uint32_t slot_count, busy;
     double gpus;                /* that each trial takes */
-    struct answer *answers;     /* a ring */
-    size_t first, answer_count, answer_cap;
+    struct answers copying;     /* until a copy is taken; then in */
+    struct answers answers;     /* until the record has it */
+    uint64_t copied;            /* copies up to here were taken */
     int64_t ends_at;            /* of the file's time; LEAVE_NEVER: none */
     int64_t tick_at;
     int stops_seen;
@@ -78,40 +78,35 @@ static void say_verdict(covey *c, const struct answer *a)
     say_answer(c, a->ref, a->question, a->stop ? "{\"stop\":true}" : "{\"stop\":false}");
 }
 
-static bool answers_grow(struct run *run)
-{
-    size_t cap = run->answer_cap ? run->answer_cap * 2 : 64;
-    struct answer *more = malloc(cap * sizeof *more);
-    if (!more)
-        return false;
-    for (size_t i = 0; i < run->answer_count; i++)
-        more[i] = run->answers[(run->first + i) % run->answer_cap];
-    free(run->answers);
-    run->answers = more;
-    run->answer_cap = cap;
-    run->first = 0;
-    return true;
-}
-
 /* Also for reports that need no record, so that answers keep the order of questions. */
-static void answer_later(struct run *run, covey *c, const struct answer *a)
+static void answer_later(covey_sweep *s, covey *c, const struct answer *a)
 {
-    if (run->answer_count == run->answer_cap && !answers_grow(run)) {
+    if (a->question && !answers_put(&s->run->answers, a))
         say_verdict(c, a);      /* better early than never */
-        return;
-    }
-    run->answers[(run->first + run->answer_count++) % run->answer_cap] = *a;
+    struct slot *slot = a->slot;
+    bool runs = slot->ref.generation == a->ref.generation && slot->ref.index == a->ref.index;
+    if (a->stop && runs && !slot->cancelled && slot->leave_at == LEAVE_NEVER)
+        slot->leave_at = clock_mono_ms() + s->spec->leave_ms;
 }
 
 static void answer_durable(covey_sweep *s, covey *c)
 {
-    struct run *run = s->run;
+    const struct answer *a;
     uint64_t durable = record_durable(s->record);
-    while (run->answer_count > 0 && run->answers[run->first].seq <= durable) {
-        say_verdict(c, &run->answers[run->first]);
-        run->first = (run->first + 1) % run->answer_cap;
-        run->answer_count--;
+    while ((a = answers_first(&s->run->answers)) != NULL && a->seq <= durable) {
+        say_verdict(c, a);
+        answers_drop(&s->run->answers);
     }
+}
+
+/* Who waits for a copy is answered after it, also what it asked since. */
+static void answer_copied(covey_sweep *s, covey *c, struct answer *a)
+{
+    struct slot *slot = a->slot;
+    slot->asked_copy = a->copy ? a->copy : slot->asked_copy > s->run->copied ? slot->asked_copy : 0;
+    a->copy = slot->asked_copy;
+    if (!a->copy || !answers_put(&s->run->copying, a))
+        answer_later(s, c, a);
 }
 
 /* ---- a trial's end ----------------------------------------------------------------------- */
@@ -175,6 +170,23 @@ static int read_status(struct slot *slot, covey_status status, char *why, size_t
     return (int)code;
 }
 
+static void set_free(struct slot *slot)
+{
+    slot->ref = (covey_ref){0, 0};
+    slot->copy = 0;
+    slot->s->run->busy--;
+}
+
+/* Of a trial that nothing was submitted for. */
+static void end_waiting(struct slot *slot, int status, bool interrupted, const char *error)
+{
+    char why[1024];
+    snprintf(why, sizeof why, "%s", error ? error : "");
+    enum record_fate fate = sweep_record_end(slot->s, slot->trial, status, interrupted, error ? why : NULL);
+    sweep_tell_end(slot->s, slot->trial, fate, error ? why : NULL);
+    set_free(slot);
+}
+
 static void on_settled(covey *c, covey_ref ref, covey_status status, void *arg)
 {
     char why[1024];
@@ -194,8 +206,7 @@ static void on_settled(covey *c, covey_ref ref, covey_status status, void *arg)
         sweep_tell_end(s, slot->trial, fate, why[0] ? why : NULL);
     }
     covey_release(c, ref);
-    slot->ref = (covey_ref){0, 0};
-    run->busy--;
+    set_free(slot);
 }
 
 /* The end is recorded at once, so that the wish survives a crash; the process has its grace. */
@@ -212,8 +223,12 @@ covey_status sweep_cancel(covey_sweep *s, uint32_t trial)
     record_append(s->record, &e);
     for (uint32_t i = 0; i < s->run->slot_count; i++) {
         struct slot *slot = &s->run->slots[i];
-        if (slot->ref.generation && slot->trial == trial && !slot->cancelled)
+        if (slot->trial != trial)
+            continue;
+        if (slot->ref.generation && !slot->cancelled)
             leave(slot, s->spec->grace_ms);
+        else if (slot->copy)
+            set_free(slot);
     }
     sweep_tell_end(s, trial, FATE_CANCELLED, NULL);
     return COVEY_OK;
@@ -239,34 +254,70 @@ static void on_message(covey *c, const covey_message *message, void *arg)
         text_fini(&refusal);
         return;
     }
-    if (message->question)
-        answer_later(s->run, c, &(struct answer){out.seq, message->question, message->ref, out.stop});
-    if (out.stop && !slot->cancelled && slot->leave_at == LEAVE_NEVER)
-        slot->leave_at = clock_mono_ms() + s->spec->leave_ms;
+    answer_copied(s, c, &(struct answer){.seq = out.seq, .copy = out.copy, .question = message->question,
+                                         .ref = message->ref, .slot = slot, .stop = out.stop});
 }
 
 /* ---- starting --------------------------------------------------------------------------------- */
 
+/* Its checkpoint is there. */
+static void submit(covey_sweep *s, covey *c, struct slot *slot)
+{
+    covey_opts opts = {.size = sizeof opts, .on_message = on_message, .arg = slot};
+    launch_ready(s, slot->trial);
+    slot->copy = 0;
+    slot->out_of_time_at = s->spec->trial_time_ms ? clock_mono_ms() + s->spec->trial_time_ms : LEAVE_NEVER;
+    slot->ref = launch_submit(s, c, slot->trial, s->run->gpus, &opts);
+    if (slot->ref.generation)
+        covey_then(c, slot->ref, on_settled, slot);
+    else
+        end_waiting(slot, 1, false, covey_sweep_error());
+}
+
+/* A trial that waits for its checkpoint holds its slot, and nothing of the cluster. */
 static bool start(covey_sweep *s, covey *c, struct slot *slot, const struct controller_order *order)
 {
-    uint64_t seq;
-    char why[1024] = "";
-    covey_opts opts = {.size = sizeof opts, .on_message = on_message, .arg = slot};
+    uint64_t seq, wait;
     /* A full disk, say: no fault of the trial's, which is not recorded and is chosen again. */
-    if (!launch_prepare(s, order) || sweep_record_start(s, order, &seq) != COVEY_OK)
+    if (!launch_prepare(s, order, &wait) || sweep_record_start(s, order, &seq) != COVEY_OK)
         return false;
-    *slot = (struct slot){.s = s, .c = c, .trial = order->trial, .leave_at = LEAVE_NEVER,
-                          .out_of_time_at = s->spec->trial_time_ms ? clock_mono_ms() + s->spec->trial_time_ms : LEAVE_NEVER};
-    slot->ref = launch_submit(s, c, order->trial, s->run->gpus, &opts);
-    if (slot->ref.generation) {
-        s->run->busy++;
-        covey_then(c, slot->ref, on_settled, slot);
-        return true;
-    }
-    snprintf(why, sizeof why, "%s", covey_sweep_error());
-    enum record_fate fate = sweep_record_end(s, order->trial, 1, false, why);
-    sweep_tell_end(s, order->trial, fate, why);
+    *slot = (struct slot){.s = s, .c = c, .trial = order->trial, .copy = wait, .leave_at = LEAVE_NEVER,
+                          .out_of_time_at = LEAVE_NEVER};
+    s->run->busy++;
+    if (!wait)
+        submit(s, c, slot);
     return true;
+}
+
+static bool break_run(covey_sweep *s)
+{
+    s->run->broken = sweep_fail(COVEY_ESYSTEM, "%s; once that is mended, `covey sweep resume %s` goes on",
+                                covey_sweep_error(), s->dir);
+    return false;
+}
+
+/* Those who wait go on.  A run that breaks, or ends, ends them. */
+static void take_copies(covey_sweep *s, covey *c)
+{
+    struct copy copy;
+    struct run *run = s->run;
+    const struct answer *first;
+    uint64_t before = run->copied;
+    while (copies_take(s->copies, &copy)) {
+        run->copied = copy.number;
+        if (!launch_copied(s, &copy))
+            break_run(s);
+    }
+    if (run->copied == before)
+        return;
+    while ((first = answers_first(&run->copying)) != NULL && first->copy <= run->copied) {
+        struct answer a = *first;
+        answers_drop(&run->copying);
+        answer_later(s, c, &a);
+    }
+    for (uint32_t i = 0; i < run->slot_count && run->broken == COVEY_OK; i++)
+        if (run->slots[i].copy && run->slots[i].copy <= run->copied)
+            submit(s, c, &run->slots[i]);
 }
 
 /* False: there is nothing to start now. */
@@ -274,7 +325,7 @@ static bool fill_one(covey_sweep *s, covey *c, bool *done)
 {
     struct run *run = s->run;
     struct slot *slot = run->slots;
-    while (slot->ref.generation)
+    while (slot->ref.generation || slot->copy)
         slot++;
     if (!launch_has_cwd(s)) {
         run->broken = sweep_fail(COVEY_ESYSTEM, "the directory in which trials run, %s, is gone; make it again, then "
@@ -287,10 +338,7 @@ static bool fill_one(covey_sweep *s, covey *c, bool *done)
         run->broken = sweep_fail(COVEY_ENOMEM, "out of memory");
     if (order.what != CONTROLLER_RUN)
         return false;
-    if (!start(s, c, slot, &order))
-        run->broken = sweep_fail(COVEY_ESYSTEM, "%s; once that is mended, `covey sweep resume %s` goes on",
-                                 covey_sweep_error(), s->dir);
-    return run->broken == COVEY_OK;
+    return start(s, c, slot, &order) || break_run(s);
 }
 
 /* ---- time and ends ------------------------------------------------------------------------------ */
@@ -302,25 +350,31 @@ static void end_all(covey_sweep *s, bool for_good, int64_t grace_ms)
     run->ending |= !for_good;
     for (uint32_t i = 0; i < run->slot_count; i++) {
         struct slot *slot = &run->slots[i];
-        if (!slot->ref.generation)
-            continue;
-        if (for_good)
+        if (for_good && (slot->ref.generation || slot->copy))
             (void)controller_tell_end(s->controller, slot->trial, SCHEDULER_STOP);
-        leave(slot, grace_ms);
+        if (slot->ref.generation)
+            leave(slot, grace_ms);
+        else if (slot->copy)
+            end_waiting(slot, 143, true, NULL);
     }
+}
+
+static bool has_stops(const covey_sweep *s)
+{
+    uint64_t count;
+    (void)!read(s->wake_fd, &count, sizeof count);
+    return atomic_load(&s->stops) != s->run->stops_seen;
 }
 
 static void take_stops(covey_sweep *s)
 {
     struct run *run = s->run;
-    uint64_t count;
-    (void)!read(s->wake_fd, &count, sizeof count);
-    int stops = atomic_load(&s->stops);
-    if (stops == run->stops_seen)
+    if (!has_stops(s))
         return;
     bool first = run->stops_seen == 0;
-    run->stops_seen = stops;
+    int stops = run->stops_seen = atomic_load(&s->stops);
     controller_limit(s->controller, LIMIT_USER);
+    copies_stop(s->copies, true);
     end_all(s, false, first && stops == 1 ? s->spec->grace_ms : 1);
     if (first)
         sweep_say(s, "stopping: %u running, with %lld s to save what they have", run->busy,
@@ -338,6 +392,7 @@ static void take_limits(covey_sweep *s, int64_t now)
     if (!ends_all || run->ending)
         return;
     sweep_say(s, "ending: %s", controller_limit_text(limit));
+    copies_stop(s->copies, false);
     end_all(s, limit != LIMIT_STORM, s->spec->grace_ms);
     run->ending = true;
 }
@@ -371,11 +426,12 @@ static void sleep_until(covey_sweep *s, covey *c, int64_t next)
 {
     struct pollfd fds[] = {
         {covey_fd(c), POLLIN, 0}, {record_durable_fd(s->record), POLLIN, 0}, {s->wake_fd, POLLIN, 0},
+        {copies_fd(s->copies), POLLIN, 0},
     };
     int64_t left = next == LEAVE_NEVER ? -1 : next - clock_mono_ms();
     if (next != LEAVE_NEVER && left <= 0)
         left = 0;
-    (void)poll(fds, 3, left > INT32_MAX ? INT32_MAX : (int)left);
+    (void)poll(fds, 4, left > INT32_MAX ? INT32_MAX : (int)left);
 }
 
 static void loop(covey_sweep *s, covey *c)
@@ -384,6 +440,7 @@ static void loop(covey_sweep *s, covey *c)
     bool done = false;
     while (run->broken == COVEY_OK) {
         covey_dispatch(c);
+        take_copies(s, c);
         answer_durable(s, c);
         take_stops(s);
         int64_t now = clock_mono_ms();
@@ -415,24 +472,6 @@ static void pick_up(covey_sweep *s)
     }
 }
 
-/* How many of @each fit into @total; without any need of it, no bound. */
-static double fit(double total, double each) { return each > 0 ? floor(total / each + 1e-9) : PARALLEL_MAX; }
-
-/* What the cluster has room for, at what a trial takes. */
-static uint32_t choose_parallel(const covey_sweep *s, covey *c, double gpus)
-{
-    double cpus = launch_cpus(s), room = fit(covey_cpus(c), cpus), devices = fit(covey_gpus(c), gpus);
-    if (s->spec->parallel)
-        return s->spec->parallel < PARALLEL_MAX ? s->spec->parallel : PARALLEL_MAX;
-    /* Part of a device is part of one device. */
-    if (gpus > 0 && gpus < 1)
-        devices = covey_gpus(c) * fit(1, gpus);
-    if (!(cpus > 0) && !(gpus > 0))
-        room = covey_cpus(c);
-    room = fmin(room, devices);
-    return room < 1 ? 1 : room > PARALLEL_MAX ? PARALLEL_MAX : (uint32_t)room;
-}
-
 static void tell_defaults(covey_sweep *s, double gpus)
 {
     char devices[48] = "";
@@ -451,6 +490,21 @@ static void wait_for_ends(covey_sweep *s, covey *c)
         struct pollfd fd = {covey_fd(c), POLLIN, 0};
         (void)poll(&fd, 1, TICK_MS);
         covey_dispatch(c);
+    }
+}
+
+/* Removals are waited for, but not by who stops the sweep. */
+static void finish_copies(covey_sweep *s, covey *c, covey_status status)
+{
+    struct pollfd fds[] = {{copies_fd(s->copies), POLLIN, 0}, {s->wake_fd, POLLIN, 0}};
+    for (;;) {
+        if (status != COVEY_OK || has_stops(s))
+            copies_stop(s->copies, true);
+        take_copies(s, c);
+        if (!copies_busy(s->copies))
+            return;
+        (void)take_times(s, clock_mono_ms());
+        (void)poll(fds, 2, TICK_MS);
     }
 }
 
@@ -497,7 +551,7 @@ covey_status covey_sweep_run(covey_sweep *s, covey *c)
     if (!s->task && !has_command(s))
         return COVEY_EINVAL;
     double gpus = isnan(s->spec->gpus) ? covey_gpus(c) > 0 : s->spec->gpus;
-    struct run run = {.slot_count = choose_parallel(s, c, gpus), .gpus = gpus, .ends_at = LEAVE_NEVER};
+    struct run run = {.slot_count = launch_parallel(s, c, gpus), .gpus = gpus, .ends_at = LEAVE_NEVER};
     run.slots = calloc(run.slot_count + 1, sizeof *run.slots);
     if (!run.slots)
         return sweep_fail(COVEY_ENOMEM, "out of memory");
@@ -510,6 +564,8 @@ covey_status covey_sweep_run(covey_sweep *s, covey *c)
         run.broken = COVEY_ESYSTEM;
     sweep_record_run(s, true, COVEY_OK);
     pick_up(s);
+    if (!copies_pick_up(s->copies))
+        run.broken = sweep_fail(COVEY_ESYSTEM, "%s/copies: %s", s->dir, strerror(errno));
     loop(s, c);
     if (run.busy > 0 && run.broken != COVEY_ENODE)  /* nothing may run on unseen */
         end_all(s, false, 1);
@@ -522,9 +578,11 @@ covey_status covey_sweep_run(covey_sweep *s, covey *c)
     covey_status status = how_it_ended(s);
     if (status == COVEY_OK)
         checkpoints_last(s);
+    finish_copies(s, c, status);
     sweep_record_run(s, false, status);
     s->run = NULL;
     free(run.slots);
-    free(run.answers);
+    answers_fini(&run.copying);
+    answers_fini(&run.answers);
     return status;
 }

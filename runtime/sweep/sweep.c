@@ -162,6 +162,7 @@ void covey_sweep_close(covey_sweep **sp)
     if (s->wake_fd >= 0)
         close(s->wake_fd);
     checkpoints_fini(s);
+    copies_free(&s->copies);
     free(s->task);
     free(s);
 }
@@ -278,6 +279,13 @@ static covey_status make_dir(covey_sweep *s)
     return COVEY_OK;
 }
 
+/* When it has its directory. */
+static covey_status make_copies(covey_sweep *s)
+{
+    s->copies = copies_new(s->dir);
+    return s->copies ? COVEY_OK : sweep_fail(COVEY_ENOMEM, "out of memory, or of descriptors");
+}
+
 static covey_status make_record(covey_sweep *s, const char *text, const char *sets)
 {
     char why[1024], seed[32], created[32];
@@ -335,6 +343,8 @@ static covey_status create(covey_sweep *s, const char *name, const char *text)
         status = sweep_fail(COVEY_ENOMEM, "out of memory");
     if (status == COVEY_OK)
         status = make_dir(s);
+    if (status == COVEY_OK)
+        status = make_copies(s);
     if (status == COVEY_OK)
         status = make_record(s, text, text_get(&sets));
     text_fini(&sets);
@@ -483,6 +493,8 @@ static covey_status open_record(covey_sweep *s)
     if (status != COVEY_OK)
         return sweep_fail(status, "%s", why);
     status = restore(s);
+    if (status == COVEY_OK && !s->looking)
+        status = make_copies(s);
     return status == COVEY_OK ? play_from(s, 1) : status;
 }
 

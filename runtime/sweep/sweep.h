@@ -5,6 +5,8 @@
  *   ask.c      trials that somebody else runs
  *   run.c      the loop that runs trials on a cluster
  *   launch.c   a trial's directory, environment and process
+ *   copies.c   the thread that copies and removes checkpoints
+ *   answers.c  answers that wait
  *   checkpoints.c  whose checkpoints are kept, where the file keeps only some
  *   report.c   one report, from its JSON to its answer
  *   recover.c  reports that were printed and not recorded before a crash
@@ -18,6 +20,7 @@
 
 #include "covey/sweep.h"
 #include "sweep/controller.h"
+#include "sweep/copies.h"
 
 #define SWEEP_PATH_MAX (PATH_MAX - 64)
 #define SWEEP_REPORT_MAX (64u * 1024)   /* bytes of one report */
@@ -32,6 +35,7 @@ struct covey_sweep {
     struct spec *spec;
     struct controller *controller;
     struct record *record;
+    struct copies *copies;      /* owned; NULL: only looking */
     char dir[SWEEP_PATH_MAX];   /* absolute */
     char cwd[PATH_MAX];         /* where trials run; "" for each in its own directory */
     char *task;                 /* owned: the COVEY_TRIAL to run; NULL: the command */
@@ -81,6 +85,7 @@ struct sweep_answer {
     bool stop;
     bool refused;
     uint64_t seq;               /* the answer waits until this is durable; 0: it need not */
+    uint64_t copy;              /* and until this copy of its checkpoint was taken; 0: none */
     char why[160];              /* of a refusal; "" */
 };
 /* Take one report of @trial; @step 0: what the report says itself, else the next. */
@@ -97,7 +102,7 @@ void recover_printed(covey_sweep *s, uint32_t trial);
 covey_status trial_find(const char *name);
 
 /* checkpoints.c */
-/* @trial is over: its checkpoint, or that of one that is worse than it, is removed where
+/* @trial is over: its checkpoint, or that of one that is worse than it, is to be removed where
  * the file keeps only some.  PBT's stay until the sweep is over, since they are cloned. */
 void checkpoints_end(covey_sweep *s, uint32_t trial);
 /* covey_sweep_run() has ended, with nothing left to do. */
@@ -107,16 +112,25 @@ void checkpoints_fini(covey_sweep *s);
 /* launch.c */
 /* Make a directory, unless it is there.  False with covey_sweep_error(). */
 bool launch_make_dir(const char *path);
-/* Make the directory of @order's trial, with its parameters and, where it clones another
- * trial, that one's checkpoint.  False with covey_sweep_error(). */
-bool launch_prepare(covey_sweep *s, const struct controller_order *order);
+/* Make the directory of @order's trial, with its parameters, and, where it clones another
+ * trial, have that one's checkpoint copied.  It may begin, with launch_ready(), when the copy
+ * *@wait was taken; 0: at once.  False with covey_sweep_error(). */
+bool launch_prepare(covey_sweep *s, const struct controller_order *order, uint64_t *wait);
+/* Look at the checkpoint that @trial begins with. */
+void launch_ready(covey_sweep *s, uint32_t trial);
+/* A copy has ended: a snapshot that failed is warned of.  False with covey_sweep_error(): a
+ * clone of a trial that is not over was not made. */
+bool launch_copied(covey_sweep *s, const struct copy *copy);
 /* Submit it.  A zero ref with covey_sweep_error() where its command cannot be made. */
 covey_ref launch_submit(covey_sweep *s, covey *c, uint32_t trial, double gpus, covey_opts *opts);
 /* Is the directory in which trials run still there? */
 bool launch_has_cwd(const covey_sweep *s);
 double launch_cpus(const covey_sweep *s);   /* that each trial takes */
-/* Keep a copy of the checkpoint that @trial has now, for those who clone it (PBT). */
-void launch_snapshot(covey_sweep *s, uint32_t trial);
+/* How many run at once: what the file says, else what the cluster has room for. */
+uint32_t launch_parallel(const covey_sweep *s, covey *c, double gpus);
+/* Have a copy made of the checkpoint that @trial has now, for those who clone it (PBT).  Its
+ * number; 0: it was warned that there is none. */
+uint64_t launch_snapshot(covey_sweep *s, uint32_t trial);
 /* The last lines of its log, for an error; "" if there is none. */
 void launch_tail(covey_sweep *s, uint32_t trial, char *out, size_t size);
 /* Write the helpers for scripts into DIR/python: the wandb module and covey_report.py. */

@@ -15,15 +15,31 @@
 
 #define COPY_CHUNK (64u << 20)
 
+/* nftw() has no argument of its own for its callbacks. */
+static _Thread_local const atomic_bool *stopper;
+static _Thread_local struct copying { const char *to; size_t skip; bool failed; } copying;
+
+static bool is_stopped(void)
+{
+    bool stopped = stopper && atomic_load(stopper);
+    if (stopped)
+        errno = ECANCELED;
+    return stopped;
+}
+
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
 {
     (void)st;
     (void)type;
     (void)at;
-    return remove(path);
+    return is_stopped() || remove(path) != 0;
 }
 
-void tree_remove(const char *path) { nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS); }
+void tree_remove(const char *path, const atomic_bool *stop)
+{
+    stopper = stop;
+    nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
 
 /* For file systems that cannot do it themselves. */
 static bool copy_by_hand(int in, int out)
@@ -33,17 +49,18 @@ static bool copy_by_hand(int in, int out)
         ssize_t n = read(in, chunk, sizeof chunk);
         if (n == 0)
             return true;
-        if ((n < 0 && errno != EINTR) || (n > 0 && !file_write(out, chunk, (size_t)n)))
+        if ((n < 0 && errno != EINTR) || (n > 0 && !file_write(out, chunk, (size_t)n)) || is_stopped())
             return false;
     }
 }
 
+/* Where the file system can share blocks, this shares them. */
 static bool copy_bytes(int in, int out)
 {
     ssize_t n;
-    while ((n = copy_file_range(in, NULL, out, NULL, COPY_CHUNK, 0)) > 0) {
-        /* on to the next chunk */
-    }
+    while ((n = copy_file_range(in, NULL, out, NULL, COPY_CHUNK, 0)) > 0)
+        if (is_stopped())
+            return false;
     bool cannot = n < 0 && (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP);
     return n == 0 || (cannot && copy_by_hand(in, out));
 }
@@ -74,14 +91,11 @@ static bool copy_link(const char *from, const char *to)
     return symlink(target, to) == 0;
 }
 
-/* nftw() has no argument of its own for its callback. */
-static _Thread_local struct copying { const char *to; size_t skip; bool failed; } copying;
-
 static int copy_entry(const char *path, const struct stat *st, int type, struct FTW *at)
 {
     char to[PATH_MAX];
     (void)at;
-    bool ok = (size_t)snprintf(to, sizeof to, "%s%s", copying.to, path + copying.skip) < sizeof to;
+    bool ok = (size_t)snprintf(to, sizeof to, "%s%s", copying.to, path + copying.skip) < sizeof to && !is_stopped();
     if (ok && type == FTW_D)
         ok = mkdir(to, 0777) == 0 || errno == EEXIST;
     else if (ok && type == FTW_F)
@@ -92,24 +106,47 @@ static int copy_entry(const char *path, const struct stat *st, int type, struct 
     return !ok;
 }
 
-bool tree_copy(const char *from, const char *to)
+/* In one step, where the file system can. */
+static bool put_in_place(const char *fresh, const char *to)
+{
+    if (renameat2(AT_FDCWD, fresh, AT_FDCWD, to, RENAME_EXCHANGE) == 0)
+        return true;
+    if (errno == EINVAL || errno == ENOSYS)
+        tree_remove(to, NULL);
+    else if (errno != ENOENT)
+        return false;
+    return rename(fresh, to) == 0;
+}
+
+static bool name_fresh(char fresh[PATH_MAX], const char *to)
+{
+    bool fits = snprintf(fresh, PATH_MAX, "%s" TREE_FRESH, to) < PATH_MAX;
+    if (!fits)
+        errno = ENAMETOOLONG;
+    return fits;
+}
+
+void tree_tidy(const char *to, const atomic_bool *stop)
 {
     char fresh[PATH_MAX];
-    if ((size_t)snprintf(fresh, sizeof fresh, "%s.new", to) >= sizeof fresh) {
-        errno = ENAMETOOLONG;
+    if (name_fresh(fresh, to))
+        tree_remove(fresh, stop);
+}
+
+bool tree_copy(const char *from, const char *to, const atomic_bool *stop)
+{
+    char fresh[PATH_MAX];
+    if (!name_fresh(fresh, to))
         return false;
-    }
-    tree_remove(fresh);
+    tree_remove(fresh, stop);
     char *real = realpath(from, NULL);
     copying = (struct copying){.to = fresh, .skip = real ? strlen(real) : 0};
-    bool copied = real && nftw(real, copy_entry, 16, FTW_PHYS) == 0 && !copying.failed;
+    bool copied = real && nftw(real, copy_entry, 16, FTW_PHYS) == 0 && !copying.failed &&
+                  put_in_place(fresh, to);
     int error = errno;
     free(real);
-    if (!copied) {
-        tree_remove(fresh);
-        errno = error;
-        return false;
-    }
-    tree_remove(to);
-    return rename(fresh, to) == 0;
+    if (!copied)
+        tree_remove(fresh, stop);       /* a full disk gets its room back */
+    errno = error;
+    return copied;
 }
