@@ -94,10 +94,10 @@ EXAMPLE_LIBS_sweep = -lcovey-sweep
 UNIT := args budget buf database dlog door exec exec_model extents head head_link head_process \
     keeper link listing logs machine map mesh node node_lists node_model owner owner_lease \
     owner_nomem owner_objects packages page places port record resources store store_nomem \
-    store_wants sweep_command sweep_controller sweep_help sweep_importance sweep_nomem \
-    sweep_page sweep_pbt sweep_record sweep_replay sweep_scheduler sweep_scheduler_model \
-    sweep_search sweep_set sweep_simulate sweep_spec sweep_sync sweep_value sweep_view \
-    sweep_yaml value wire wire_hostile zwatch zygote
+    store_wants sweep_command sweep_controller sweep_copies sweep_help sweep_importance \
+    sweep_nomem sweep_page sweep_pbt sweep_record sweep_replay sweep_scheduler \
+    sweep_scheduler_model sweep_search sweep_set sweep_simulate sweep_spec sweep_sync \
+    sweep_value sweep_view sweep_yaml value wire wire_hostile zwatch zygote
 # These count on __wrap_malloc to let the n-th allocation fail.
 UNIT_WRAP := exec exec_model head link map mesh node_model owner_nomem store_nomem sweep_nomem \
     sweep_replay sweep_scheduler_model sweep_search sweep_simulate
@@ -105,8 +105,8 @@ SIM := head machine main net process program world
 FUZZ := frame help lines set sweep_file value wire
 # With real processes: scripts, the programs that they run, and programs that
 # are tests themselves.
-CLUSTER_TESTS := cli lists logs stop sweep sweep_fashion sweep_page sweep_run sweep_tools \
-    sweep_view wandb
+CLUSTER_TESTS := cli lists logs stop sweep sweep_copies sweep_fashion sweep_page sweep_run \
+    sweep_tools sweep_view wandb
 CLUSTER_PROGRAMS := commander printer talker terminal
 CLUSTER_CHECKS := api_misuse api_use bad_code command_use kill9 message_use node_death sweep_c \
     task_env

@@ -228,8 +228,6 @@ static bool enqueue(struct copies *c, const struct copy *copy)
     if (!job)
         return false;
     job->copy = *copy;
-    if (c->next_number <= copy->number)     /* else it is of an earlier run */
-        c->next_number = copy->number + 1;
     pthread_mutex_lock(&c->lock);
     if (c->last)
         c->last->next = job;
@@ -247,6 +245,7 @@ static bool enqueue(struct copies *c, const struct copy *copy)
 uint64_t copies_add(struct copies *c, enum copy_kind kind, uint32_t trial, uint32_t from)
 {
     struct copy copy = {.number = c->next_number, .kind = kind, .trial = trial, .from = from};
+    c->next_number++;
     if (!note(c, &copy))
         return 0;
     if (enqueue(c, &copy))
@@ -270,7 +269,10 @@ bool copies_pick_up(struct copies *c)
     int count = scandir(dir, &names, NULL, alphasort);
     bool ok = count >= 0 || errno == ENOENT;
     for (int i = 0; i < count; i++) {
-        if (ok && read_note(c, names[i]->d_name, &copy))
+        bool reads = read_note(c, names[i]->d_name, &copy);
+        if (c->next_number <= copy.number && copy.number < UINT64_MAX)  /* also of what is none */
+            c->next_number = copy.number + 1;
+        if (ok && reads)
             ok = enqueue(c, &copy);
         free(names[i]);
     }
