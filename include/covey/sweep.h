@@ -254,7 +254,7 @@ covey_status covey_trial_report_json(covey_trial *trial, const char *report);
 /* ---- inside a trial that is a program ----------------------------------------------- */
 
 /* Report to the sweep that started this program ($COVEY_REPORT), as a JSON
- * object: {"step": 5, "loss": 0.3}.  Blocks until it is answered, at most 60 s.
+ * object: {"step": 5, "loss": 0.3}.  Blocks until it is answered, at most 600 s.
  * From any thread and after a fork.  Needs -lcovey alone.
  *
  * COVEY_OK          go on

@@ -23,7 +23,7 @@
 
 #include "base/clock.h"
 
-#define ANSWER_S 60
+#define ANSWER_S 600            /* checkpoints of others may be copied before this one's */
 #define ANSWER_MAX 1024         /* bytes of an answer */
 #define REPORT_MAX (64u * 1024) /* of a report, as the sweep has it */
 

@@ -20,7 +20,7 @@ import socket
 import sys
 import threading
 
-ANSWER_S = 60                   # to wait for an answer
+ANSWER_S = 600                  # to wait for an answer: it may come after copies of checkpoints
 LINE_MAX = 64 * 1024            # bytes of one report; the other end hangs up beyond
 
 _lock = threading.Lock()
