@@ -4,10 +4,11 @@
  *       ^                                                   |  stop: cancel the task
  *       +------------------- on_settled: the trial's end <--+
  *
- * One thread: it sleeps in poll(2) on the cluster's descriptor, the record's and
- * the one that covey_sweep_stop() writes to.  Reports are decided as they come
- * and answered when the record has them on disk, many at a time, so that what a
- * trial was told is never forgotten.
+ * One thread: it sleeps in poll(2) on the cluster's descriptor, the record's, the
+ * copies' and the one that covey_sweep_stop() writes to.  Reports are decided as they
+ * come and answered when the record has them on disk, many at a time, so that what a
+ * trial was told is never forgotten.  Where a checkpoint is copied (copies.h), its
+ * trial's answer, or the start of its clone, comes after that.
  */
 #include "sweep/page/page.h"
 #include "base/clock.h"
