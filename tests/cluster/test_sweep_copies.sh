@@ -116,4 +116,38 @@ t 'resume copies it' test "$(files_in stopped/trials/0000/snapshot)" -eq $FILES
 t 'and goes on to the end' shown stopped complete 2
 t 'each step is reported once' test -z "$(grep -o '"trial":[0-9]*,"step":[0-9]*' stopped/results.jsonl | sort | uniq -d)"
 
+# ---- asked, and a full disk --------------------------------------------------------------------
+sed 's/interval: 1000/interval: 1/' copies.yaml >asked.yaml
+asked() # DIRECTORY: until trial 1 is to be cloned from trial 0
+{
+    "$covey" sweep create asked.yaml --dir "$1" -q &&
+        "$covey" sweep ask "$1" && "$covey" sweep ask "$1" &&
+        head -c 3000000 /dev/zero >"$1/trials/0000/checkpoint/weights" &&
+        echo own >"$1/trials/0001/checkpoint/weights" &&
+        "$covey" sweep tell "$1" --trial 0 --step 1 loss=0 &&
+        "$covey" sweep tell "$1" --trial 1 --step 1 loss=1 &&
+        "$covey" sweep tell "$1" --trial 1 --done
+}
+cloned() { cmp "$1"/trials/000{0,1}/checkpoint/weights; }
+run asked asked
+t 'who tells is told to stop' out_has '{"stop": true}'
+t 'its checkpoint is kept before that' cmp asked/trials/0000/{checkpoint,snapshot}/weights
+run "$covey" sweep ask asked
+t 'who asks next gets the clone' out_has '{"trial": 1,'
+t 'with its checkpoint' cloned asked
+if mkdir full && mount -t tmpfs -o size=8m covey-test full 2>/dev/null; then
+    run asked full/s
+    run "$covey" sweep ask full/s
+    t 'a clone that the disk has no room for is an error' status_is 1
+    t 'with the paths and the reason' err_has "/full/s/trials/0001/checkpoint: No space left on device"
+    t 'it has its own checkpoint until then' grep -q own full/s/trials/0001/checkpoint/weights
+    mount -o remount,size=32m full
+    run "$covey" sweep ask full/s
+    t 'with room the clone is made' out_has '{"trial": 1,'
+    t 'of the whole checkpoint' cloned full/s
+    umount full
+else
+    skip 'a full disk' 'mount needs root'
+fi
+
 finish
