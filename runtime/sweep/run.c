@@ -564,9 +564,9 @@ covey_status covey_sweep_run(covey_sweep *s, covey *c)
     if (!s->task && s->spec->wandb != SPEC_WANDB_OFF && !launch_write_helpers(s))
         run.broken = COVEY_ESYSTEM;
     sweep_record_run(s, true, COVEY_OK);
-    pick_up(s);
-    if (!copies_pick_up(s->copies))
+    if (!copies_pick_up(s->copies))     /* before any is added */
         run.broken = sweep_fail(COVEY_ESYSTEM, "%s/copies: %s", s->dir, strerror(errno));
+    pick_up(s);
     loop(s, c);
     if (run.busy > 0 && run.broken != COVEY_ENODE)  /* nothing may run on unseen */
         end_all(s, false, 1);

@@ -59,7 +59,7 @@ YAML
 shown() { [ "$("$covey" sweep show "$1" --json | grep -c "\"state\": \"$2\"")" -eq "$3" ]; }
 largest() { sort -n "$1" | tail -n 1; }
 files_in() { find "$1" -name 'f*' 2>/dev/null | wc -l; }
-copying() { ls -l "$1/copies" 2>/dev/null | grep -q -- "-> $2\$"; }
+copying() { readlink "$1"/copies/* 2>/dev/null | grep -qx "$2"; }
 begin() # DIRECTORY: in the background
 {
     OUT=$PWD/$1 "$covey" sweep run copies.yaml --dir "$1" >"$1.out" 2>&1 </dev/null &
@@ -115,6 +115,27 @@ OUT=$PWD/stopped run "$covey" sweep resume stopped
 t 'resume copies it' test "$(files_in stopped/trials/0000/snapshot)" -eq $FILES
 t 'and goes on to the end' shown stopped complete 2
 t 'each step is reported once' test -z "$(grep -o '"trial":[0-9]*,"step":[0-9]*' stopped/results.jsonl | sort | uniq -d)"
+
+# ---- what is not kept ---------------------------------------------------------------------------
+# Both are over, and say nothing of it, when their runner is killed.
+cat >ended.yaml <<YAML
+name: ended
+method: random
+metric: {name: loss}
+parameters: {lr: {min: 0.0, max: 1.0}}
+command: [sh, -c, 'touch \$COVEY_CHECKPOINT_DIR/x; $covey report loss=\$COVEY_TRIAL_ID step=1 || { touch told.\$COVEY_TRIAL_ID; exec sleep 60; }']
+run_cap: 2
+covey: {parallel: 2, leave: 60, resources: {cpus: 0.5}, checkpoints: 1, scheduler: {type: asha, max_iter: 1}}
+YAML
+"$covey" sweep run ended.yaml --dir ended >ended.out 2>&1 </dev/null &
+runner=$!
+t 'both are told to end' until_true eval '[ -e told.0 ] && [ -e told.1 ]'
+kill -KILL $runner
+wait $runner 2>/dev/null
+run "$covey" sweep resume ended
+t 'resume finds them complete' shown ended complete 2
+t 'the best keeps its checkpoint' test -e ended/trials/0000/checkpoint/x
+t 'the other does not' test ! -e ended/trials/0001/checkpoint
 
 # ---- asked, and a full disk --------------------------------------------------------------------
 sed 's/interval: 1000/interval: 1/' copies.yaml >asked.yaml
