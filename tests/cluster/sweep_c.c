@@ -415,8 +415,8 @@ static void check_stop_and_resume(covey *c)
     check_refused(covey_sweep_resume(&second, &opts), COVEY_EREFUSED, "another runner", "a sweep is open only once");
     number_in(covey_sweep_dir(s), "wait", "w", 1);
     check_refused(run_and_stop(s, c, 2, 1), COVEY_ECANCELLED, "covey sweep resume", "stopped from another thread");
-    check(covey_sweep_count(s) == 2 && info_of(s, 0).state == COVEY_TRIAL_WAITING && info_of(s, 1).step == STOP_AT,
-          "its trials wait, with what they had");
+    check(covey_sweep_count(s) == 2 && info_of(s, 0).state == COVEY_TRIAL_WAITING && info_of(s, 1).step == STOP_AT + 1,
+          "its trials wait, with what they had, and their last words");
     number_in(covey_sweep_dir(s), "wait", "w", 0);
     covey_sweep_close(&s);
 
