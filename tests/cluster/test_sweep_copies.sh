@@ -40,7 +40,7 @@ fi
 report "$OUT.last" 2000
 MEMBER
 chmod +x member.sh
-export COVEY_BIN=$covey FILES=10000
+export COVEY_BIN=$covey FILES=6000
 cat >copies.yaml <<YAML
 name: copies
 method: random
