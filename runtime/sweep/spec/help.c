@@ -155,6 +155,7 @@ static void read_choices(struct help_option *o, const char *p, size_t len, char 
 {
     const char *end = p + len;
     size_t count = 0;
+    o->choice_count = 0;        /* they may be written over */
     for (;;) {
         const char *next = memchr(p, separator, (size_t)(end - p));
         const char *last = next ? next : end;
