@@ -112,7 +112,7 @@ t 'an option that is another action'\''s: its own are told' not_taken 'show take
 run "$covey" sweep --detach ask nowhere
 t 'where it stands before the action, too' not_taken 'ask takes no --detach; it has no options of its own'
 run "$covey" sweep simulate asha.yaml --curves four.csv --count 3
-t 'several of its own' not_taken 'takes no --count' '--parallel, --curves, --scheduler, --json'
+t 'several of its own' not_taken 'takes no --count' '--parallel, --set, --curves, --scheduler, --json'
 run "$covey" sweep init --json train.sh
 t 'init, before the program' not_taken 'init takes no --json' '--output'
 run "$covey" sweep run asha.yaml --count 18446744073709551615

@@ -5,6 +5,7 @@
  */
 #include "fuzz.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "sweep/spec/spec.h"
@@ -31,8 +32,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char why[1024] = "", limit_why[1024] = "";
     const char *sets[SETS_MAX + 1] = {NULL};
-    char *text = strndup((const char *)data, size);
+    char *text = malloc(size + 1);
     FUZZ_CHECK(text != NULL);
+    memcpy(text, data, size);
+    text[size] = 0;
     size_t count = cut(text, sets);
     struct spec *spec = spec_read_with("fuzz.yaml", file, sizeof file - 1, sets, NULL, NULL, why, sizeof why);
     if (spec)
