@@ -363,15 +363,16 @@ printf 'trial,step,value\n0,1,3\n0,2,2\n1,1,5\n1,2,4\n' >curves.csv
 run "$covey" sweep simulate asked.yaml --curves curves.csv --set 'scheduler={}'
 t 'simulate takes --set' err_has '--set scheduler={}'
 
-# Many that end at once
-sweep many '[sh, -c, "echo \"{\\\"loss\\\": 1}\"; while [ ! -e flag ]; do sleep 0.1; done"]' 'report: stdout'
+# Many that end at once: they wait to open what nobody writes to yet.
+mkfifo gate
+sweep many '[sh, -c, "echo \"{\\\"loss\\\": 1}\"; : <gate"]' 'report: stdout'
 "$covey" start --cpus 200 --processes 220 -q
 "$covey" sweep run many.yaml --dir many --count 200 --parallel 200 >run.out 2>&1 </dev/null &
 runner=$!
 all_report() { [ -s many/results.jsonl ] && [ "$(run_steps many)" -eq 200 ]; }
 patiently() { until_true "$@" || until_true "$@" || until_true "$@"; } # they start by the dozen a second
 t '200 trials report' patiently all_report
-touch flag
+exec 9<>gate
 wait $runner
 t 'they end at once' test $? -eq 0
 t 'and none is lost' shown many complete 200
