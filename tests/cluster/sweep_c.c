@@ -230,16 +230,25 @@ static unsigned lines_of(const char *dir, const char *file)
     return lines;
 }
 
-static bool file_has(const char *dir, const char *file, const char *words)
+static bool has_now(const char *path, const char *words)
 {
-    char path[PATH_BYTES], text[8192];
-    snprintf(path, sizeof path, "%s/%s", dir, file);
+    char text[8192];
     FILE *f = fopen(path, "r");
     size_t len = f ? fread(text, 1, sizeof text - 1, f) : 0;
     if (f)
         fclose(f);
     text[len] = 0;
     return strstr(text, words) != NULL;
+}
+
+/* Soon: the files beside sweep.db follow it. */
+static bool file_has(const char *dir, const char *file, const char *words)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/%s", dir, file);
+    for (int naps = 0; naps < 1000 && !has_now(path, words); naps++)
+        check_nap();
+    return has_now(path, words);
 }
 
 /* ---- parameters and failures --------------------------------------------------------- */
