@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -16,8 +17,9 @@
 #define ROWS_UNKNOWN 24
 
 static struct termios before;
-static volatile sig_atomic_t changed;   /* `before` is to be restored */
-static volatile sig_atomic_t suspend_wanted, continued, dying;
+/* Set by handlers, which any thread may run. */
+static atomic_bool changed;     /* `before` is to be restored */
+static atomic_bool suspend_wanted, continued, dying;
 static bool has_keys, opened;
 
 /* ---- modes -------------------------------------------------------------------------------- */
@@ -26,7 +28,7 @@ static void restore(void)
 {
     if (changed)
         tcsetattr(KEYS_FD, TCSADRAIN, &before);
-    changed = 0;
+    changed = false;
 }
 
 /* Without flow control, too: Ctrl-S would stop the sweep, which writes to this terminal. */
@@ -40,9 +42,9 @@ static void take_keys(void)
     keys.c_iflag &= ~(tcflag_t)IXON;
     keys.c_cc[VMIN] = 0;
     keys.c_cc[VTIME] = 0;
-    changed = 1;
+    changed = true;
     if (tcsetattr(KEYS_FD, TCSADRAIN, &keys) != 0)
-        changed = 0;
+        changed = false;
     if (dying)                  /* a signal that another thread has got meanwhile */
         restore();
 }
@@ -52,19 +54,19 @@ static void take_keys(void)
 static void on_suspend(int signal)
 {
     (void)signal;
-    suspend_wanted = 1;
+    suspend_wanted = true;
 }
 
 static void on_continue(int signal)
 {
     (void)signal;
-    continued = 1;
+    continued = true;
 }
 
 /* It ends the process all the same, but leaves the terminal as it was. */
 static void on_death(int signal)
 {
-    dying = 1;
+    dying = true;
     restore();
     raise(signal);              /* SA_RESETHAND: by default now */
 }
@@ -104,12 +106,12 @@ bool term_is_ours(bool *anew)
 {
     *anew = continued;
     if (tcgetpgrp(has_keys ? KEYS_FD : VIEW_FD) != getpgrp()) {
-        changed = 0;            /* whoever is in the foreground set it as he likes */
+        changed = false;            /* whoever is in the foreground set it as he likes */
         return false;
     }
     if (continued)
-        changed = 0;
-    continued = 0;
+        changed = false;
+    continued = false;
     take_keys();
     return true;
 }
@@ -119,12 +121,12 @@ bool term_wants_suspend(void) { return suspend_wanted; }
 void term_suspend(void)
 {
     struct sigaction ours, usual = {.sa_handler = SIG_DFL};
-    suspend_wanted = 0;
+    suspend_wanted = false;
     restore();
     sigaction(SIGTSTP, &usual, &ours);
     kill(getpid(), SIGTSTP);    /* here it stands until it is continued */
     sigaction(SIGTSTP, &ours, NULL);
-    continued = 1;
+    continued = true;
 }
 
 /* ---- what goes through ------------------------------------------------------------------------- */
