@@ -33,7 +33,7 @@
 /* Steps of refinement for each parameter, as long as the work stays below this
  * many kernels: so a suggestion stays fast when thousands of trials are known. */
 #define REFINEMENTS 10u
-#define REFINEMENT_KERNELS_MAX 20000u
+#define REFINEMENT_KERNELS_MAX 10000u
 
 struct trial {
     uint64_t number;
