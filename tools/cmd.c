@@ -1,8 +1,10 @@
 /* cmd.c - what more than one subcommand needs; see cmd.h. */
 #include "cmd.h"
 
-#include <ctype.h>
 #include <signal.h>
+#include <string.h>
+
+#include "sweep/space/text.h"
 
 #define PRIVATES_SHOWN 8        /* more of them are counted */
 #define WORDS_SHOWN 80          /* bytes of a program's command line */
@@ -46,20 +48,12 @@ static void read_words(pid_t pid, char *out, size_t size)
         fclose(f);
 }
 
-/* What a terminal would obey is not passed on. */
-static void make_plain(char *text)
-{
-    for (; *text; text++)
-        if (iscntrl((unsigned char)*text))
-            *text = '?';
-}
-
 static void tell_private(struct cluster_private *one)
 {
     char words[WORDS_SHOWN];
-    make_plain(one->sweep);
+    text_make_plain(one->sweep, strlen(one->sweep), "");
     read_words(one->owner, words, sizeof words);
-    make_plain(words);
+    text_make_plain(words, strlen(words), "");
     if (*one->sweep)
         fprintf(stderr, "  The sweep in %s runs with a cluster of its own: covey sweep attach %s\n", one->sweep,
                 one->sweep);

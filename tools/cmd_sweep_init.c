@@ -167,7 +167,7 @@ static void print_tail(const struct init *m)
         n = text_utf8(text + i, &code);
         if (code == '\n')
             fputs("\n  | ", stderr);
-        else if (screen_can_show(code))
+        else if (text_can_show(code))
             fwrite(text + i, 1, n, stderr);
         else if (n == 0)
             fputc('?', stderr);

@@ -92,18 +92,12 @@ void screen_show(struct screen *screen, const char *lines, unsigned columns, str
     screen->columns = columns;
 }
 
-bool screen_can_show(uint32_t code)
-{
-    bool is_c1 = code >= 0x80 && code < 0xa0;
-    return code >= 0x20 && code != 0x7f && !is_c1;
-}
-
 void screen_plain(const char *s, struct text *out)
 {
     while (*s) {
         uint32_t code = 0;
         size_t n = text_utf8(s, &code);
-        if (code == '\n' || code == '\t' || screen_can_show(code))
+        if (code == '\n' || code == '\t' || text_can_show(code))
             text_add(out, s, n);
         else
             text_puts(out, "?");

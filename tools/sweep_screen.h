@@ -24,8 +24,6 @@ void screen_show(struct screen *screen, const char *lines, unsigned columns, str
 void screen_hide(struct screen *screen, unsigned columns, struct text *out);
 /* They are gone: the terminal was somebody else's. */
 void screen_forget(struct screen *screen);
-/* Is it harmless: no control character, and no byte that is no UTF-8? */
-bool screen_can_show(uint32_t code);
 /* @s with every control character but newline and tab made harmless. */
 void screen_plain(const char *s, struct text *out);
 

@@ -32,7 +32,7 @@ static void put_cut(struct lines *l, const char *s)
     while (*s && l->used < l->columns) {
         uint32_t code = 0;
         size_t n = text_utf8(s, &code);
-        if (screen_can_show(code))
+        if (text_can_show(code))
             text_add(&l->text, s, n);
         else
             text_puts(&l->text, "?");

@@ -136,19 +136,13 @@ uint64_t launch_snapshot(covey_sweep *s, uint32_t trial)
     return number;
 }
 
-/* A program prints what it likes; what a terminal would take for orders is shown as "?". */
+/* A program prints what it likes. */
 static void make_printable(char *s, size_t size)
 {
-    for (size_t i = 0, n; i < size; i += n) {
-        uint32_t code = 0;
-        n = text_utf8(s + i, &code);
-        bool shown = n > 0 && (code == '\n' || code == '\t' || (code >= 0x20 && code != 0x7f && code >> 5 != 4));
-        n = n > 0 ? n : 1;
+    for (size_t i = 0; i < size; i++)
         if (s[i] == '\r')       /* of a progress bar, or of a Windows line end */
             s[i] = '\n';
-        else if (!shown)
-            memset(s + i, '?', n);
-    }
+    text_make_plain(s, size, "\n\t");
 }
 
 void launch_tail(covey_sweep *s, uint32_t trial, char *out, size_t size)

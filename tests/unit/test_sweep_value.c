@@ -196,6 +196,17 @@ static void equal_means_same_kind_and_content(void **state)
     value_fini(&other);
 }
 
+static void what_a_terminal_obeys_is_made_plain(void **state)
+{
+    /* Escape, newline, tab; a C1 control, which is CSI; no UTF-8; NUL in the middle. */
+    char text[] = "a\033[1m\n\t\303\244\302\233\377\303", rest[] = "x\0y\nz";
+    (void)state;
+    text_make_plain(text, sizeof text - 1, "");
+    assert_string_equal(text, "a?[1m??\303\244????");
+    text_make_plain(rest, sizeof rest - 1, "\n");
+    assert_memory_equal(rest, "x?y\nz", sizeof rest);
+}
+
 static void text_grows(void **state)
 {
     struct text t = TEXT_NONE;
@@ -224,6 +235,7 @@ int main(void)
         cmocka_unit_test(trees_print),
         cmocka_unit_test(json_gives_each_kind),
         cmocka_unit_test(equal_means_same_kind_and_content),
+        cmocka_unit_test(what_a_terminal_obeys_is_made_plain),
         cmocka_unit_test(text_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,17 +51,10 @@ struct reader {
 /* The beginning of @f, with question marks for what a terminal would obey or cannot show. */
 static void quote(char out[QUOTED_MAX + 1], struct field f)
 {
-    size_t len = f.len < QUOTED_MAX ? f.len : QUOTED_MAX, n;
+    size_t len = f.len < QUOTED_MAX ? f.len : QUOTED_MAX;
     memcpy(out, f.at ? f.at : "", len);
     out[len] = '\0';
-    for (char *c = out; *c || c < out + len; c += n) {
-        uint32_t code = 0;
-        n = text_utf8(c, &code);
-        if (n > 0 && code >= ' ' && (code < 0x7f || code >= 0xa0))
-            continue;
-        *c = '?';
-        n = 1;
-    }
+    text_make_plain(out, len, "");
 }
 
 static bool complain(struct reader *r, const char *what, struct field f)

@@ -109,6 +109,24 @@ size_t text_utf8(const char *s, uint32_t *code)
     return len;
 }
 
+bool text_can_show(uint32_t code)
+{
+    bool is_c1 = code >= 0x80 && code < 0xa0;
+    return code >= 0x20 && code != 0x7f && !is_c1;
+}
+
+void text_make_plain(char *s, size_t size, const char *kept)
+{
+    for (size_t i = 0, n; i < size; i += n) {
+        uint32_t code = 0;
+        n = text_utf8(s + i, &code);
+        bool stays = n > 0 && (text_can_show(code) || (s[i] && strchr(kept, s[i])));
+        n = n > 0 ? n : 1;
+        if (!stays)
+            memset(s + i, '?', n);
+    }
+}
+
 static void add_escaped(struct text *t, unsigned char c)
 {
     switch (c) {

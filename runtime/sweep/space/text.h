@@ -34,6 +34,11 @@ void text_python_number(struct text *t, double x);
 /* The character at the front of @s, whose end is NUL: its bytes, and its code point in
  * *@code; 0: it is no UTF-8. */
 size_t text_utf8(const char *s, uint32_t *code);
+/* Does a terminal show it, and not obey it?  Newlines and tabs are not shown. */
+bool text_can_show(uint32_t code);
+/* Question marks for all bytes among @size of what cannot be shown or is no UTF-8, but for
+ * the characters in @kept; s[size] is NUL. */
+void text_make_plain(char *s, size_t size, const char *kept);
 /* The text; "" when nothing was appended, NULL when memory ran out. */
 const char *text_get(const struct text *t);
 
