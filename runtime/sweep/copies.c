@@ -294,6 +294,8 @@ int copies_fd(const struct copies *c) { return c->wake_fd; }
 bool copies_take(struct copies *c, struct copy *out)
 {
     eventfd_t count;
+    if (!c->has_thread)         /* most sweeps copy nothing, and their loop asks each time */
+        return false;
     (void)eventfd_read(c->wake_fd, &count);     /* that it was not set does not matter */
     pthread_mutex_lock(&c->lock);
     struct job *job = c->first && c->first->ended ? c->first : NULL;
